@@ -1,0 +1,74 @@
+"""Chance: one counter hash, from which every random number here comes.
+
+There is no generator and so no state: number `place` of the stream named by `key` is a function of the two,
+the same in every order, on every device, in PyTorch and in C++. A stream's key is hashed from what it belongs
+to, for example (seed, "batch", step).
+
+The mixing function is the 32-bit one by Chris Wellons and TheIronBorn ("lowbias32", hash-prospector).
+"""
+
+from typing import Any
+
+WORD = 0xFFFFFFFF
+_GOLDEN = 0x9E3779B9
+_M1, _M2 = 0x21F0AAAD, 0xD35A2D97
+
+
+def mix(x: int) -> int:
+    """Map 32 bits onto 32 bits, one to one, so that each bit of the result depends on all of `x`."""
+    x ^= x >> 16
+    x = x * _M1 & WORD
+    x ^= x >> 15
+    x = x * _M2 & WORD
+    return x ^ x >> 15
+
+
+def key(*parts: int | str) -> int:
+    """Hash what a stream of chance belongs to into its 32-bit key.
+
+    Whole numbers from 0 to 2**64 - 1 count as two words; a string as its length and its UTF-8 bytes, four a word.
+    """
+    result = _GOLDEN
+    for part in parts:
+        for word in _words(part):
+            result = mix((result ^ word) + _GOLDEN & WORD)
+    return result
+
+
+def _words(part: int | str) -> list[int]:
+    if isinstance(part, int):
+        if not 0 <= part < 1 << 64:
+            raise ValueError(f"{part} is not from 0 to 2**64 - 1")
+        return [part & WORD, part >> 32]
+    data = part.encode("utf-8")
+    return [len(data), *(int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4))]
+
+
+def bits(key: int, place: int) -> int:
+    """Return random number `place` (0 to 2**32 - 1) of the stream `key`: 32 bits."""
+    return mix(mix(place) ^ key)
+
+
+def uniform(key: int, place: int) -> float:
+    """Return number `place` of the stream `key` as a float in [0, 1), from 53 random bits."""
+    high, low = bits(key, 2 * place), bits(key, 2 * place + 1)
+    return ((high << 32 | low) >> 11) / (1 << 53)
+
+
+def below(n: int, key: int, place: int) -> int:
+    """Return number `place` of the stream `key` as a whole number from 0 to n - 1 (64 bits, n far below that)."""
+    return (bits(key, 2 * place) << 32 | bits(key, 2 * place + 1)) * n >> 64
+
+
+def signed(x: int) -> int:
+    """Return the 32 bits of `x` as an int32 holds them."""
+    return x - (1 << 32) if x >> 31 else x
+
+
+def mix_array(x: Any) -> Any:
+    """Do what `mix` does to each element of a numpy or torch array of int32: products wrap, shifts keep the sign."""
+    x = x ^ (x >> 16 & 0xFFFF)
+    x = x * signed(_M1)
+    x = x ^ (x >> 15 & 0x1FFFF)
+    x = x * signed(_M2)
+    return x ^ (x >> 15 & 0x1FFFF)
