@@ -1,0 +1,96 @@
+"""All heads at once: the same attention as `multihead.py`, with the heads as one more dimension.
+
+H small products become one batched product. What happens between queries, keys and values is a core, and there are
+two of one shape: one of plain matrix products, where every intermediate can be seen, and PyTorch's fused one.
+Shapes: B batch, T time (Tq of the queries, Tk of the keys), C channels, H heads, D head size.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hornbook.model.cache import NO_CACHE, Cache
+from hornbook.model.config import ModelConfig
+from hornbook.model.dropout import Dropout
+from hornbook.model.head import lower_triangle
+
+
+@dataclass(frozen=True)
+class Causal:
+    """Query i may look at the keys 0 to i + offset; the offset is how many keys stand before the first query."""
+
+    offset: int = 0
+
+
+Mask = Causal | Tensor | None
+"""Where queries may look: causal, a boolean (Tq, Tk) with True for yes, or everywhere (None)."""
+
+
+def allowed_keys(mask: Mask, Tq: int, Tk: int, device: torch.device) -> Tensor:
+    """Write a mask out as a boolean (Tq, Tk)."""
+    if isinstance(mask, Causal):
+        return torch.ones(Tq, Tk, dtype=torch.bool, device=device).tril(diagonal=mask.offset)
+    return torch.ones(Tq, Tk, dtype=torch.bool, device=device) if mask is None else mask
+
+
+class MatmulCore(nn.Module):
+    """softmax(Q·Kᵀ / √D)·V as two matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Identity()  # does nothing: a place to look at the attention weights from
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: Dropout) -> Tensor:
+        """Attend: q (B, H, Tq, D), k and v (B, H, Tk, D) -> (B, H, Tq, D)."""
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, Tq, Tk)
+        allowed = allowed_keys(mask, q.shape[-2], k.shape[-2], q.device)
+        scores = scores.masked_fill(~allowed, float("-inf"))
+        weights = self.weights(scores.softmax(dim=-1))  # (B, H, Tq, Tk)
+        return dropout(weights) @ v  # (B, H, Tq, D)
+
+
+class FusedCore(MatmulCore):
+    """The same from PyTorch's fused kernel, which never writes the weights (B, H, Tq, Tk) to memory.
+
+    That kernel draws its own dropout, so while units do drop out the matrix products do the work.
+    """
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: Dropout) -> Tensor:
+        """Attend: q (B, H, Tq, D), k and v (B, H, Tk, D) -> (B, H, Tq, D)."""
+        if dropout.active:
+            return super().forward(q, k, v, mask, dropout)
+        if mask == Causal(0) and q.shape[-2] == k.shape[-2]:  # only then does is_causal mean what we mean
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if isinstance(mask, Causal):
+            mask = None if mask.offset >= k.shape[-2] - 1 else lower_triangle(q.shape[-2], k.shape[-2], q.device)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+class Attention(nn.Module):
+    """Causal self-attention of H heads: three matrices, a core, a projection."""
+
+    def __init__(self, config: ModelConfig, site: str, core: type[nn.Module]) -> None:
+        super().__init__()
+        C = config.n_embd
+        self.n_head = config.n_head
+        self.query = nn.Linear(C, C, bias=config.bias_qkv)  # the rows of head h are h*D to (h+1)*D - 1
+        self.key = nn.Linear(C, C, bias=config.bias_qkv)
+        self.value = nn.Linear(C, C, bias=config.bias_qkv)
+        self.core = core()
+        self.dropout = Dropout(config.attention_rate, f"{site}.weights")
+        self.project = nn.Linear(C, C, bias=config.bias_projection)
+
+    def split(self, x: Tensor) -> Tensor:
+        """Give each head its channels: (B, T, C) -> (B, H, T, D)."""
+        B, T, C = x.shape
+        return x.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)
+
+    def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
+        """Let every place gather from those before it: (B, T, C) -> (B, T, C)."""
+        q = self.split(self.query(x))  # (B, H, Tq, D)
+        k, v = cache.extend(self, self.split(self.key(x)), self.split(self.value(x)))  # (B, H, Tk, D)
+        y = self.core(q, k, v, Causal(k.shape[-2] - q.shape[-2]), self.dropout)  # (B, H, Tq, D)
+        return self.project(y.transpose(1, 2).flatten(2))  # (B, T, C)

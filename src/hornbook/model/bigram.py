@@ -1,0 +1,42 @@
+"""1. The bigram: a table of what follows what.
+
+Row i of the table holds a score for every unit that may come after unit i. That is a whole language model: it
+looks one unit back. Shapes: B batch, T time, V vocabulary.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hornbook.model.cache import NO_CACHE, Cache
+
+
+class NextUnit(nn.Module):
+    """The loss: how surprised the model is, on average, by the unit that came next. In nats."""
+
+    def forward(self, hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
+        """Return the mean of -log(the probability given to the target); `targets` (B, T) -> ()."""
+        logits = head(hidden)  # (B, T, V)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+class Bigram(nn.Module):
+    """Predict the next unit from the one before it, with one table of V × V scores.
+
+    Three parts that stand by themselves, as in every model here: `hidden(ids)`, `head(hidden)` and
+    `loss(hidden, head, targets)`; `model(ids)` is the first two.
+    """
+
+    def __init__(self, table: nn.Embedding, loss: nn.Module) -> None:
+        super().__init__()
+        self.table = table
+        self.head = nn.Identity()  # the table's rows are logits already
+        self.loss = loss
+
+    def hidden(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
+        """Look each unit's row up: ids (B, T) -> (B, T, V). Nothing needs to be kept."""
+        cache.advance(ids.shape[1])
+        return self.table(ids)
+
+    def forward(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
+        """Return the logits of the unit after each: ids (B, T) -> (B, T, V)."""
+        return self.head(self.hidden(ids, cache))

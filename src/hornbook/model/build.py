@@ -1,0 +1,129 @@
+"""From a config to a model: tables of parts, and the one place where a choice is looked up.
+
+A part of your own goes in by the same door: `build(config, parts=with_parts(mlp={"mine": MyMLP}))` and `mlp="mine"`
+in the config. What each kind of part is given, and what it maps to what:
+
+| kind | made by | called as |
+|---|---|---|
+| attention | `Part(config, site)` | `part(x, cache)`: (B, T, C) -> (B, T, C) |
+| mlp, norm | `Part(config, site)` | `part(x)`: (B, T, C) -> (B, T, C) |
+| positions | `Part(config, site)` | `part(x, start)`: (B, T, C) -> (B, T, C) |
+| block | `Part(attention, mlp, attention_norm, mlp_norm, attention_dropout, mlp_dropout)` | `part(x, cache)` |
+| kind | `part(config, find)` | a model: `hidden`, `head`, `loss` |
+
+`site` is the part's name in the model; a `Dropout` inside it takes it as the beginning of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from hornbook.errors import UsageError, nearest
+from hornbook.model import weights
+from hornbook.model.attention import Attention, FusedCore, MatmulCore
+from hornbook.model.bigram import Bigram, NextUnit
+from hornbook.model.block import BranchNorm, Nothing, Plain, PostNorm, PreNorm
+from hornbook.model.config import ModelConfig
+from hornbook.model.dropout import Dropout
+from hornbook.model.gpt import GPT
+from hornbook.model.head import Head
+from hornbook.model.mlp import MLP
+from hornbook.model.multihead import MultiHead
+from hornbook.model.norm import LayerNorm
+from hornbook.model.positions import Learned, NoPositions, Sinusoidal
+
+Part = Callable[..., nn.Module]
+Parts = Mapping[str, Mapping[str, Part]]
+Find = Callable[[str], Part]
+
+
+def _absent(part: type[nn.Module]) -> Part:
+    """Make a part that needs nothing from the config."""
+    return lambda config, site: part()
+
+
+def _bigram(config: ModelConfig, find: Find) -> nn.Module:
+    return Bigram(nn.Embedding(config.vocab_size, config.vocab_size), NextUnit())
+
+
+def _gpt(config: ModelConfig, find: Find) -> nn.Module:
+    block, attention, mlp, norm = find("block"), find("attention"), find("mlp"), find("norm")
+
+    def make_block(site: str) -> nn.Module:
+        return block(
+            attention(config, f"{site}.attention"),
+            mlp(config, f"{site}.mlp"),
+            norm(config, f"{site}.attention_norm"),
+            norm(config, f"{site}.mlp_norm"),
+            Dropout(config.dropout, f"{site}.attention"),
+            Dropout(config.dropout, f"{site}.mlp"),
+        )
+
+    tokens = nn.Embedding(config.vocab_size, config.n_embd)
+    head = nn.Linear(config.n_embd, config.vocab_size, bias=config.bias_head)
+    if config.tied:
+        head.weight = tokens.weight
+    return GPT(
+        tokens,
+        find("positions")(config, "positions"),
+        Dropout(config.embedding_rate, "embedding"),
+        [make_block(f"blocks.{i}") for i in range(config.n_layer)],
+        nn.Identity() if block is PostNorm else norm(config, "norm"),  # post-norm blocks end in a norm already
+        head,
+        NextUnit(),
+    )
+
+
+PARTS: Parts = {
+    "kind": {"bigram": _bigram, "gpt": _gpt},
+    "block": {"pre": PreNorm, "branch": BranchNorm, "post": PostNorm, "plain": Plain},
+    "attention": {
+        "head": Head,
+        "heads": MultiHead,
+        "batched": partial(Attention, core=MatmulCore),
+        "fused": partial(Attention, core=FusedCore),
+        "nothing": _absent(Nothing),
+    },
+    "mlp": {
+        "relu": partial(MLP, activation=nn.ReLU),
+        "gelu": partial(MLP, activation=nn.GELU),
+        "nothing": _absent(Nothing),
+        "identity": _absent(nn.Identity),
+    },
+    "norm": {
+        "layernorm": LayerNorm,
+        "layernorm-nobias": partial(LayerNorm, bias=False),
+        "identity": _absent(nn.Identity),
+    },
+    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "nothing": _absent(NoPositions)},
+}
+
+
+def with_parts(**own: Mapping[str, Part]) -> Parts:
+    """Return the tables with parts of your own added: `with_parts(mlp={"mine": MyMLP})`."""
+    for kind in own:
+        if kind not in PARTS:
+            raise UsageError(f"there is no kind of part called {kind!r}; {nearest(kind, PARTS)}")
+    return {kind: {**table, **own.get(kind, {})} for kind, table in PARTS.items()}
+
+
+def build(config: ModelConfig, seed: int = 0, parts: Parts = PARTS) -> Any:
+    """Make the model that a config describes, with its first weights from `seed`. It is in training mode.
+
+    Raises `UsageError` for the name of a part that the tables don't have.
+    """
+
+    def find(kind: str) -> Part:
+        name = getattr(config, kind)
+        if name not in parts[kind]:
+            raise UsageError(f"model.{kind}={name} is not a part there is; {nearest(name, parts[kind])}")
+        return parts[kind][name]
+
+    with torch.random.fork_rng(devices=[]):  # a learner's part may draw from torch: from the seed too, and unnoticed
+        torch.manual_seed(seed)
+        model = find("kind")(config, find)
+    weights.initialise(model, config, seed)
+    return model

@@ -1,0 +1,45 @@
+"""Keys and values, kept while generating: what was computed for the units so far is not computed again.
+
+Shapes: B batch, T time, H heads, D head size; k and v are (B, H, T, D), or (B, T, D) for one head.
+"""
+
+from torch import Tensor, nn
+
+
+class Cache:
+    """Room for the keys and values of up to `block_size` units, for each attention that asks."""
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self.length = 0
+        self._kept: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def extend(self, owner: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the keys and values of the newest units; return those of all units so far (…, Tk, D)."""
+        start, end = self.length, self.length + k.shape[-2]
+        assert end <= self.block_size, f"a cache for {self.block_size} units is asked to hold {end}"
+        if owner not in self._kept:
+            room = (*k.shape[:-2], self.block_size, k.shape[-1])
+            self._kept[owner] = k.new_empty(room), v.new_empty(room)
+        keys, values = self._kept[owner]
+        keys[..., start:end, :] = k
+        values[..., start:end, :] = v
+        return keys[..., :end, :], values[..., :end, :]
+
+    def advance(self, T: int) -> None:
+        """Count T units as read, once every attention has kept its part of them."""
+        self.length += T
+
+
+class _NoCache(Cache):
+    """Keeps nothing: each call is the whole story. What training uses."""
+
+    def extend(self, owner: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values as they came."""
+        return k, v
+
+    def advance(self, T: int) -> None:
+        """Stay at the beginning."""
+
+
+NO_CACHE = _NoCache(0)

@@ -1,0 +1,118 @@
+"""What a model is made of, as plain data: sizes, and the names of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hornbook.errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a model and the names of its parts; `build` looks the names up in its tables.
+
+    Raises `UsageError` for sizes that no model can have.
+    """
+
+    vocab_size: int
+    """how many different units the text has (V)"""
+    kind: str = "gpt"
+    """bigram: a table of what follows what; gpt: blocks of attention"""
+    block_size: int = 64
+    """how many units back the model can look (T)"""
+    n_layer: int = 4
+    """blocks, one after the other"""
+    n_head: int = 4
+    """attention heads in a block, side by side (H)"""
+    n_embd: int = 128
+    """channels of the residual stream (C)"""
+    n_hidden: int | None = None
+    """channels inside the MLP; four times n_embd if not said"""
+    block: str = "pre"
+    """where the norm stands: pre, branch, post; plain has no residual stream"""
+    attention: str = "fused"
+    """head, heads, batched, fused, or nothing"""
+    mlp: str = "gelu"
+    """relu, gelu, nothing or identity"""
+    norm: str = "layernorm"
+    """layernorm, layernorm-nobias or identity"""
+    positions: str = "learned"
+    """learned, sinusoidal or nothing"""
+    dropout: float = 0.0
+    """share of the units that drop out on each branch while training"""
+    attention_dropout: float | None = None
+    """share of the attention weights that drop out; as dropout if not said"""
+    embedding_dropout: float | None = None
+    """share of the embedding's units that drop out; as dropout if not said"""
+    bias_qkv: bool = True
+    """a bias on query, key and value"""
+    bias_projection: bool = True
+    """a bias on the projection behind the heads"""
+    bias_mlp: bool = True
+    """a bias on both matrices of the MLP"""
+    bias_head: bool = True
+    """a bias on the head (the last linear)"""
+    tied: bool = False
+    """the head and the token embedding share one matrix"""
+    init_std: float = 0.02
+    """standard deviation of every matrix's first values"""
+    init_scaled: bool = True
+    """divide it by √(2·n_layer) for the matrices that write to the residual stream (GPT-2, section 2.3)"""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd", "n_hidden"):
+            value = getattr(self, name)
+            if not (value is None and name == "n_hidden") and value < 1:
+                raise UsageError(f"model.{name} is {value}; it has to be at least 1.")
+        for name in ("dropout", "attention_dropout", "embedding_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UsageError(f"model.{name} is {value}; it has to be from 0 to below 1.")
+        if not 0 < self.init_std < float("inf"):
+            raise UsageError(f"model.init_std is {self.init_std}; it has to be above 0.")
+        if self.n_embd % self.n_head:
+            fitting = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
+            near = min(fitting, key=lambda h: abs(h - self.n_head))
+            raise UsageError(
+                f"model.n_embd={self.n_embd} does not divide into model.n_head={self.n_head} heads of one size; "
+                f"model.n_head={near} would."
+            )
+        if self.attention == "head" and self.n_head != 1:
+            raise UsageError(
+                f"model.attention=head is one head, but model.n_head is {self.n_head}; "
+                "say model.n_head=1, or model.attention=heads."
+            )
+
+    @property
+    def head_size(self) -> int:
+        """D: the channels of one head."""
+        return self.n_embd // self.n_head
+
+    @property
+    def mlp_size(self) -> int:
+        """The channels inside the MLP."""
+        return 4 * self.n_embd if self.n_hidden is None else self.n_hidden
+
+    @property
+    def attention_rate(self) -> float:
+        """The dropout rate of the attention weights."""
+        return self.dropout if self.attention_dropout is None else self.attention_dropout
+
+    @property
+    def embedding_rate(self) -> float:
+        """The dropout rate of the embedding."""
+        return self.dropout if self.embedding_dropout is None else self.embedding_dropout
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ModelConfig:
+        """Make a config from plain data; an unknown key is a `UsageError`."""
+        known = [field.name for field in fields(cls)]
+        for name in data:
+            if name not in known:
+                raise UsageError(f"model.{name} is no setting; {nearest(name, known)}")
+        return cls(**data)

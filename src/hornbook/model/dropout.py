@@ -1,0 +1,69 @@
+"""Dropout: while training, a share of the units is silent, so that none is relied on alone (Srivastava 2014).
+
+Which ones is a function of (seed, step, site, row, place in the row), by the hash in `chance.py`. So the same units
+drop out when heads are computed one by one or all at once, and when a batch is cut into smaller ones.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from hornbook import chance
+
+
+class Dropout(nn.Module):
+    """Set a share `p` of the units to zero and scale the rest by 1 / (1 - p); in evaluation, nothing.
+
+    `site` names the place in the model that this dropout belongs to. `Clock` says which step it is.
+    """
+
+    clock: Tensor
+
+    def __init__(self, p: float, site: str) -> None:
+        super().__init__()
+        self.p = p
+        self.site = site
+        # a tensor, not two numbers, so that a compiled step stays compiled: [key of this step and site, first row]
+        self.register_buffer("clock", torch.zeros(2, dtype=torch.int32), persistent=False)
+
+    @property
+    def active(self) -> bool:
+        """Whether units drop out now."""
+        return self.training and self.p > 0
+
+    def dropped(self, rows: int, places: int, first: int) -> Tensor:
+        """Say which units are silent: bool (rows, places), for the places from `first` on."""
+        key, row = self.clock
+        row_keys = chance.mix_array(torch.arange(rows, dtype=torch.int32, device=row.device) + row)
+        row_keys = chance.mix_array(row_keys ^ key)  # (rows,)
+        numbers = torch.arange(first, first + places, dtype=torch.int32, device=row.device)
+        bits = chance.mix_array(chance.mix_array(numbers) ^ row_keys[:, None])  # (rows, places)
+        return bits < round(self.p * 2**32) - 2**31  # the bits are signed: the smallest is -2**31
+
+    def forward(self, x: Tensor, head: int = 0) -> Tensor:
+        """Drop units of x (B, …). Where x is one head of a layer's, `head` says which: all share one site."""
+        if not self.active:
+            return x
+        places = x[0].numel()
+        dropped = self.dropped(x.shape[0], places, head * places)
+        return x.masked_fill(dropped.view(x.shape), 0) / (1 - self.p)
+
+    def extra_repr(self) -> str:
+        """Show the rate and the site."""
+        return f"p={self.p}, site={self.site!r}"
+
+
+class Clock:
+    """Tells all the dropouts of a model what step it is, and which row of the whole batch comes first."""
+
+    def __init__(self, parts: Iterable[nn.Module], seed: int) -> None:
+        self.seed = seed
+        self.dropouts = [(chance.key(d.site), d) for d in parts if isinstance(d, Dropout) and d.p > 0]
+
+    def set(self, step: int, row: int = 0) -> None:
+        """Turn to `step`, for a batch whose first row is number `row` of the whole batch."""
+        if self.dropouts:
+            key = chance.key(self.seed, "dropout", step)
+            for site, dropout in self.dropouts:
+                dropout.clock.copy_(torch.tensor([chance.signed(chance.mix(key ^ site)), row], dtype=torch.int32))

@@ -1,0 +1,50 @@
+"""5. The whole GPT: embed, add the position, go through the blocks, norm, and score every unit.
+
+Unlike one block, many of them stand on one another, between an embedding that turns units into vectors and a head
+that turns vectors into scores (Radford 2018 and 2019). Shapes: B batch, T time, C channels, V vocabulary.
+"""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from hornbook.model.cache import NO_CACHE, Cache
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer, put together from ready parts (`build.py` makes them from a config)."""
+
+    def __init__(
+        self,
+        tokens: nn.Embedding,
+        positions: nn.Module,
+        dropout: nn.Module,
+        blocks: Iterable[nn.Module],
+        norm: nn.Module,
+        head: nn.Linear,
+        loss: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.positions = positions
+        self.dropout = dropout
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = norm
+        self.head = head
+        self.loss = loss
+
+    def hidden(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
+        """Turn each unit into a vector that knows what came before it: ids (B, T) -> (B, T, C).
+
+        With a cache, `ids` are the units that come after those already in it.
+        """
+        x = self.tokens(ids)  # (B, T, C)
+        x = self.dropout(self.positions(x, cache.length))  # (B, T, C)
+        for block in self.blocks:
+            x = block(x, cache)  # (B, T, C)
+        cache.advance(ids.shape[1])
+        return self.norm(x)  # (B, T, C)
+
+    def forward(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
+        """Return the logits of the unit after each: ids (B, T) -> (B, T, V)."""
+        return self.head(self.hidden(ids, cache))  # (B, T, V)

@@ -1,0 +1,47 @@
+"""2. One head of self-attention: each place asks, and the places before it answer.
+
+Unlike the bigram, what comes next may now depend on everything before. Every place sends out a query, a key and a
+value; it looks for keys that fit its query, and takes a mean of their values, weighted by how well they fit
+(Vaswani 2017, section 3.2.1). Shapes: B batch, T time (Tq of the queries, Tk of the keys), C channels, D head size.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hornbook.model.cache import NO_CACHE, Cache
+from hornbook.model.config import ModelConfig
+from hornbook.model.dropout import Dropout
+
+
+def lower_triangle(Tq: int, Tk: int, device: torch.device) -> Tensor:
+    """Say which keys each query may look at: its own place and those before. Bool (Tq, Tk).
+
+    The last query stands at the place of the last key: with kept keys Tk is larger than Tq.
+    """
+    return torch.ones(Tq, Tk, dtype=torch.bool, device=device).tril(diagonal=Tk - Tq)
+
+
+class Head(nn.Module):
+    """One head: softmax(Q·Kᵀ / √D)·V, where no place may look ahead."""
+
+    def __init__(self, config: ModelConfig, site: str, number: int = 0) -> None:
+        super().__init__()
+        C, D = config.n_embd, config.head_size
+        self.query = nn.Linear(C, D, bias=config.bias_qkv)
+        self.key = nn.Linear(C, D, bias=config.bias_qkv)
+        self.value = nn.Linear(C, D, bias=config.bias_qkv)
+        self.weights = nn.Identity()  # does nothing: a place to look at the attention weights from
+        self.dropout = Dropout(config.attention_rate, f"{site}.weights")
+        self.number = number
+
+    def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
+        """Let every place gather from those before it: (B, T, C) -> (B, T, D)."""
+        q = self.query(x)  # (B, Tq, D)  what am I looking for?
+        k, v = cache.extend(self, self.key(x), self.value(x))  # (B, Tk, D)  what do I hold? what do I tell?
+        scores = q @ k.transpose(1, 2) / math.sqrt(k.shape[-1])  # (B, Tq, Tk)
+        allowed = lower_triangle(q.shape[1], k.shape[1], x.device)
+        scores = scores.masked_fill(~allowed, float("-inf"))
+        weights = self.weights(scores.softmax(dim=-1))  # (B, Tq, Tk)  each row sums to 1
+        return self.dropout(weights, self.number) @ v  # (B, Tq, D)

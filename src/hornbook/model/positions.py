@@ -1,0 +1,53 @@
+"""Where a unit stands: attention by itself sees a set of units, not a row of them, so the place is added in.
+
+Shapes: B batch, T time, C channels.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hornbook.model.config import ModelConfig
+
+
+class Learned(nn.Module):
+    """Add a vector that is learned for each place (Radford 2018). No place beyond block_size has one."""
+
+    def __init__(self, config: ModelConfig, site: str) -> None:
+        super().__init__()
+        self.table = nn.Embedding(config.block_size, config.n_embd)
+
+    def forward(self, x: Tensor, start: int) -> Tensor:
+        """x (B, T, C), whose first unit stands at place `start` -> (B, T, C)."""
+        places = torch.arange(start, start + x.shape[1], device=x.device)  # (T,)
+        return x + self.table(places)  # (T, C) is the same for every row
+
+
+class Sinusoidal(nn.Module):
+    """Add waves of many lengths: channel 2i holds sin(t / 10000^(2i/C)), channel 2i+1 the cosine.
+
+    As in the source, the embedding is multiplied by √C first (Vaswani 2017, sections 3.4 and 3.5).
+    """
+
+    table: Tensor
+
+    def __init__(self, config: ModelConfig, site: str) -> None:
+        super().__init__()
+        T, C = config.block_size, config.n_embd
+        channels = torch.arange(C)
+        lengths = 10000 ** ((channels - channels % 2) / C)  # (C,)
+        angles = torch.arange(T)[:, None] / lengths  # (T, C)
+        self.register_buffer("table", torch.where(channels % 2 == 0, angles.sin(), angles.cos()), persistent=False)
+
+    def forward(self, x: Tensor, start: int) -> Tensor:
+        """x (B, T, C), whose first unit stands at place `start` -> (B, T, C)."""
+        return x * math.sqrt(x.shape[2]) + self.table[start : start + x.shape[1]]
+
+
+class NoPositions(nn.Module):
+    """Add nothing: the model sees order only through what the mask hides."""
+
+    def forward(self, x: Tensor, start: int) -> Tensor:
+        """Return x (B, T, C) as it is."""
+        return x

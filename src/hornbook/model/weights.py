@@ -1,0 +1,58 @@
+"""A model's weights by name: their first values, and all of them out and in again.
+
+The names are those of the batched form: heads one by one are stacked on the way out and split on the way in, so a
+name means the same in every form. Tied weights are there once.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hornbook import chance
+from hornbook.errors import UsageError
+from hornbook.model.config import ModelConfig
+
+
+def normal(key: int, n: int) -> Tensor:
+    """Draw n values from N(0, 1): float64 (n,), value i from numbers 2i and 2i+1 of the stream (Box, Muller 1958)."""
+    numbers = chance.mix_array(torch.arange(2 * n, dtype=torch.int32))
+    bits = chance.mix_array(numbers ^ chance.signed(key))
+    uniform = ((bits.to(torch.int64) & chance.WORD) + 0.5).to(torch.float64) / 2**32  # never 0
+    return (-2 * uniform[0::2].log()).sqrt() * (2 * math.pi * uniform[1::2]).cos()
+
+
+def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Tensor:
+    """Return what a weight starts with: matrices from N(0, init_std), biases 0, gains as their part made them."""
+    if tensor.dim() < 2:
+        return torch.zeros_like(tensor) if name.endswith("bias") else tensor
+    writes_to_stream = name.endswith("project.weight") and config.init_scaled
+    std = config.init_std / math.sqrt(2 * config.n_layer) if writes_to_stream else config.init_std
+    return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
+    """Give every weight its first value, from (seed, name, place): changing one part leaves all others as they were."""
+    if next(model.parameters()).is_meta:
+        return  # a model without memory, to be counted
+    load_weights(model, {name: first_value(name, w, config, seed) for name, w in get_weights(model).items()})
+
+
+def get_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return every weight by its name, tied ones once. The tensors may share the model's memory."""
+    seen: set[Tensor] = set()
+    state: dict[str, Tensor] = model.state_dict(keep_vars=True)
+    return {n: w.detach() for n, w in state.items() if not (w in seen or seen.add(w))}  # type: ignore[func-returns-value]
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights into a model. Raises `UsageError` for names and shapes that are not the model's."""
+    own = get_weights(model)
+    for name in sorted(own.keys() ^ weights.keys()):
+        raise UsageError(f"the weight {name!r} is {'missing' if name in own else 'not one of this model'}.")
+    for name, weight in weights.items():
+        if weight.shape != own[name].shape:
+            raise UsageError(f"the weight {name!r} is {tuple(weight.shape)}; the model's is {tuple(own[name].shape)}.")
+    model.load_state_dict(dict(weights), strict=False)  # not strict: of tied weights one name is absent
