@@ -1,0 +1,275 @@
+import errno
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hornbook.errors import UsageError
+from hornbook.text import shards as module
+from hornbook.text.batches import batch, starts
+from hornbook.text.characters import Characters
+from hornbook.text.corpora import Source
+from hornbook.text.reading import Identity
+from hornbook.text.shards import FILES, Shards, open_cached, prepare, write
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+TEXT = "\r\nthe quick brown fox; ಕ್ಷ \U0001f600\n" * 40
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HORNBOOK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def source(tmp_path):
+    def source(text: str = TEXT) -> Source:
+        path = tmp_path / "a.txt"
+        path.write_bytes(text.encode("utf-8"))
+        return Source("a", (path,), str(path))
+
+    return source
+
+
+def whole(shards: Shards) -> str:
+    return shards.tokenizer.decode(np.concatenate([shards.train, shards.val]))
+
+
+def left(cache: Path) -> list[str]:
+    return sorted(path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.name != "ids")
+
+
+def test_the_whole_text_is_in_the_ids_and_cut_by_position(source):
+    shards = prepare(source())
+    assert whole(shards) == TEXT
+    assert len(shards.train) == int(0.9 * len(TEXT))
+    assert shards.train.dtype == np.uint8
+    assert shards.tokenizer == Characters.fit([TEXT])
+    data = TEXT.encode("utf-8")
+    assert shards.text == Identity(hashlib.sha256(data).hexdigest(), len(TEXT), len(data))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=4), st.floats(0.01, 0.99))
+def test_any_text_and_split(tmp_path, source, text, split):
+    n_train = int(split * len(text))
+    if len(set(text)) < 2 or not 2 <= n_train <= len(text) - 2:
+        with pytest.raises(UsageError):
+            prepare(source(text), split=split)
+        return
+    shards = prepare(source(text), split=split)
+    assert whole(shards) == text
+    assert (len(shards.train), len(shards.val)) == (n_train, len(text) - n_train)
+    assert shards.split == split
+
+
+def test_tiny_shakespeare_is_cut_where_everybody_cuts_it():
+    path = DATA / "tinyshakespeare.txt"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not on this machine")
+    shards = prepare(Source("tinyshakespeare", (path,), "here"))
+    assert (len(shards.train), len(shards.val)) == (1_003_854, 111_540)
+    assert shards.tokenizer.vocab_size == 65
+    assert whole(shards) == path.read_bytes().decode("utf-8")
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(256, "|u1"), (257, "<u2"), (65537, "<u4")])
+def test_ids_on_disk_are_little_endian_and_as_small_as_can_be(tmp_path, size, dtype):
+    text = "".join(map(chr, range(size)))
+    shards = write(tmp_path / "ids", [text], Characters.fit([text]), 0.5)
+    data = (tmp_path / "ids" / "train.bin").read_bytes() + (tmp_path / "ids" / "val.bin").read_bytes()
+    assert np.frombuffer(data, dtype).tolist() == list(range(size))
+    assert whole(shards) == text
+
+
+def test_no_training_window_reaches_into_validation(tmp_path):
+    text = "a" * 90 + "b" * 10
+    shards = write(tmp_path / "ids", [text], Characters.fit([text]), 0.9)
+    at = np.arange(len(shards.train) - 8)
+    assert set(starts(len(shards.train), 8, 0, 0, range(500)).tolist()) == set(at.tolist())
+    inputs, targets = batch(shards.train, at, 8)
+    assert inputs.max() == targets.max() == 0
+    assert shards.val.min() == 1
+
+
+def test_ids_are_read_only_maps_of_the_files(source):
+    shards = prepare(source())
+    assert isinstance(shards.train, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        shards.train[0] = 1
+
+
+def test_the_header_is_plain_json(tmp_path, source):
+    shards = prepare(source(), folder=tmp_path / "ids")
+    header = json.loads((tmp_path / "ids" / "header.json").read_text(encoding="utf-8"))
+    assert header.keys() == {"version", "dtype", "split", "train", "val", "text", "tokenizer"}
+    assert (header["train"], header["val"]) == (len(shards.train), len(shards.val))
+    assert header["tokenizer"] == shards.tokenizer.to_json()
+
+
+def test_ids_are_written_once_and_found_again(source, monkeypatch, cache):
+    first = prepare(source())
+    assert left(cache / "ids") == [first.key, *sorted(f"{first.key}/{name}" for name in FILES)]
+    monkeypatch.setattr(module, "_write", None)
+    assert prepare(source()).key == first.key
+    found = open_cached(first.key)
+    assert found is not None
+    assert whole(found) == TEXT
+    assert open_cached("0" * 64) is None
+
+
+def test_text_vocabulary_and_split_each_make_another_key(source):
+    keys = [prepare(source()), prepare(source(), split=0.8), prepare(source(TEXT + "x")), prepare(source(TEXT[1:]))]
+    assert len({shards.key for shards in keys}) == 4
+
+
+def test_a_folder_of_ones_own_is_never_written_over(tmp_path, source, cache):
+    folder = tmp_path / "deep" / "ids"
+    assert prepare(source(), folder=folder).folder == folder
+    assert not cache.exists()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UsageError, match=r"already holds train\.bin; name another folder"):
+        prepare(source(TEXT * 2), folder=folder)
+    with pytest.raises(UsageError, match="already holds"):
+        write(folder, [TEXT], Characters.fit([TEXT]), 0.5)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "says"),
+    [
+        ("", 0.9, "the text is empty"),
+        ("a", 0.9, "nothing but 'a': nothing to predict"),
+        ("\n" * 50, 0.9, "nothing but '\\n': nothing to predict"),
+        ("ab", 0.5, "split 0.5 cuts the text's 2 ids into 1 to train on and 1 to validate on"),
+        ("ab" * 9, 0.9, "18 ids into 16 to train on and 2 to validate on"),
+        ("ab" * 9, 0.95, "18 ids into 17 to train on and 1 to validate on, and each needs at least 2"),
+        ("ab" * 9, 0.1, "18 ids into 1 to train on and 17"),
+        ("ab" * 9, 0.0, "split is 0.0, and must lie between 0 and 1"),
+        ("ab" * 9, 1.0, "split is 1.0"),
+        ("ab" * 9, 1.5, "split is 1.5"),
+        ("ab" * 9, float("nan"), "split is nan"),
+    ],
+)
+def test_texts_too_small_to_learn_from(source, cache, tmp_path, text, split, says):
+    if says.endswith("2 to validate on"):
+        assert len(prepare(source(text), split=split).val) == 2
+        return
+    for folder in (None, tmp_path / "ids"):
+        with pytest.raises(UsageError) as error:
+            prepare(source(text), split=split, folder=folder)
+        assert says in str(error.value)
+        assert "\n" not in str(error.value)
+        assert left(cache) == left(tmp_path / "ids") == []
+
+
+@pytest.mark.parametrize("second", [TEXT + "a", TEXT[::-1], TEXT + "Q", TEXT[:-1], "", "\0", None])
+def test_a_text_that_changes_between_the_passes_is_refused(source, cache, second, monkeypatch):
+    asked = source()
+    fit = Characters.fit
+
+    def fit_then_change(chunks):
+        result = fit(chunks)
+        asked.paths[0].unlink() if second is None else source(second)
+        return result
+
+    monkeypatch.setattr(Characters, "fit", fit_then_change)
+    with pytest.raises(UsageError, match="changed while it was being read; leave it alone and start again"):
+        prepare(asked)
+    assert left(cache) == []
+
+
+@pytest.mark.parametrize("fails", ["copyfileobj", "_write_ids"])
+def test_a_full_disk_leaves_nothing_behind(source, cache, tmp_path, monkeypatch, fails):
+    def full(*args, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*((shutil, fails) if fails == "copyfileobj" else (module, fails)), full)
+    for folder in (None, tmp_path / "ids"):
+        with pytest.raises(OSError, match="No space left"):
+            prepare(source(), folder=folder)
+    assert left(cache) == left(tmp_path / "ids") == []
+
+
+def test_whoever_renames_first_wins(source, cache, monkeypatch):
+    inner = module._write
+    others = []
+
+    def overtaken(*args):
+        inner(*args)
+        monkeypatch.setattr(module, "_write", inner)
+        others.append(prepare(source()))
+
+    monkeypatch.setattr(module, "_write", overtaken)
+    shards = prepare(source())
+    assert whole(shards) == TEXT
+    assert shards.folder == others[0].folder
+    assert len(left(cache)) == 4
+
+
+def test_an_unknown_character_in_a_text_for_an_old_vocabulary_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"the vocabulary has no 'c' .*, character 5 of the text"):
+        write(tmp_path / "ids", ["abab", "cab"], Characters.fit(["ab"]), 0.5)
+    assert left(tmp_path / "ids") == []
+
+
+def test_progress_goes_to_the_end_in_each_pass(source):
+    seen = []
+    prepare(source(), progress=lambda done, total: seen.append(done == total))
+    assert sum(now and not then for then, now in zip([False, *seen], seen, strict=False)) >= 1
+    assert seen[-1]
+
+
+def damage_header(**changes):
+    def damage(folder: Path) -> None:
+        path = folder / "header.json"
+        header = json.loads(path.read_text(encoding="utf-8")) | changes
+        path.write_text(json.dumps({k: v for k, v in header.items() if v is not None}), encoding="utf-8")
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "train.bin").write_bytes(b"123"), "train.bin has 3 bytes, not "),
+        (lambda folder: (folder / "val.bin").write_bytes(b""), "val.bin has 0 bytes, not "),
+        (lambda folder: (folder / "val.bin").unlink(), "does not hold prepared text: it has no val.bin"),
+        (lambda folder: (folder / "header.json").unlink(), "it has no header.json"),
+        (lambda folder: (folder / "header.json").write_text("{", encoding="utf-8"), "is damaged: Expecting"),
+        (lambda folder: (folder / "header.json").write_text("[]", encoding="utf-8"), "is damaged: "),
+        (lambda folder: (folder / "header.json").write_bytes(b"\xff"), "is damaged: "),
+        (damage_header(version=2), "its version is 2, and this program reads 1"),
+        (damage_header(dtype="uint16"), "ids of 'uint16' don't go with its vocabulary"),
+        (damage_header(split=None), "its header does not say 'split'"),
+        (damage_header(text={"sha256": "0"}), "is damaged: "),
+        (damage_header(tokenizer={"kind": "characters", "units": ["aa"]}), "is damaged: damaged vocabulary"),
+    ],
+)
+def test_damage_is_seen_when_opening(source, damage, says):
+    folder = prepare(source()).folder
+    damage(folder)
+    for again in (lambda: Shards.open(folder), lambda: prepare(source())):
+        with pytest.raises(UsageError) as error:
+            again()
+        assert says in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_ids_under_a_wrong_key_are_refused(source):
+    folder = prepare(source()).folder
+    shutil.copytree(folder, folder.parent / ("1" * 64))
+    with pytest.raises(UsageError, match="its header is of another text; delete the folder"):
+        open_cached("1" * 64)
+
+
+def test_what_is_no_folder_of_ids(tmp_path, source):
+    for path in (tmp_path / "none", tmp_path, source().paths[0]):
+        with pytest.raises(UsageError, match=r"does not hold prepared text: it has no header\.json"):
+            Shards.open(path)
