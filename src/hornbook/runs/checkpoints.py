@@ -1,0 +1,236 @@
+"""Checkpoints: what was learned, and all that training needs to go on exactly.
+
+Each is a folder with a manifest that holds the hash of every file. It is written under another name and renamed
+when whole, to a name that never existed: nothing is replaced, and "the latest" is found by looking.
+"""
+
+import errno
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from hornbook.errors import UsageError
+from hornbook.runs.files import (
+    from_json,
+    move,
+    read_bytes,
+    read_json,
+    sha256_of,
+    sync_folder,
+    to_json,
+    write_new,
+)
+from hornbook.runs.folder import FORMAT, RunFolder, check_format
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk. What is loaded from it is what was saved, or else a UsageError names the file."""
+
+    path: Path
+    step: int
+    weights_sha256: str
+
+    @classmethod
+    def open(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint's manifest; UsageError when it is missing, unreadable or of another step."""
+        step, files = _manifest(path)
+        return cls(path, step, files[WEIGHTS]["sha256"])
+
+    def verify(self) -> None:
+        """Read and hash every file; UsageError naming the first that is missing or damaged."""
+        for name in (WEIGHTS, OPTIMIZER, STATE):
+            self._read(name)
+
+    def weights(self) -> dict[str, "Tensor"]:
+        """Return the model's tensors, on the CPU."""
+        return _tensors(self._read(WEIGHTS))
+
+    def optimizer(self) -> dict[str, "Tensor"]:
+        """Return the optimizer's tensors, on the CPU."""
+        return _tensors(self._read(OPTIMIZER))
+
+    def state(self) -> dict[str, Any]:
+        """Return what else training goes on from."""
+        return from_json(self._read(STATE), self.path / STATE)
+
+    def _read(self, name: str) -> bytes:
+        # Hashed anew at each reading: the bytes that are used are those that were checked.
+        data, (_, files) = read_bytes(self.path / name), _manifest(self.path)
+        if files[name] != _entry(data):
+            raise UsageError(f"{self.path / name} is damaged: its bytes are not those that were saved")
+        return data
+
+
+def save(
+    folder: RunFolder,
+    step: int,
+    weights: Mapping[str, "Tensor"],
+    optimizer: Mapping[str, "Tensor"],
+    state: dict[str, Any],
+) -> Checkpoint:
+    """Save a checkpoint durably and return it. Tensors must be contiguous, and tied ones given once.
+
+    A step that is there already and whole is returned as it is; UsageError if its weights are others. One that
+    is damaged is moved aside. OSError (a full disk) leaves everything older as it was.
+    """
+    from safetensors.torch import save as to_safetensors
+
+    files = {
+        WEIGHTS: to_safetensors(dict(weights)),
+        OPTIMIZER: to_safetensors(dict(optimizer)),
+        STATE: to_json(state, indent=2) + b"\n",
+    }
+    entries = {name: _entry(data) for name, data in files.items()}
+    manifest = {"format": FORMAT, "step": step, "files": entries}
+    root = folder.checkpoints_path
+    path, temporary = root / _name(step), root / f".writing-{step}-{token_hex(4)}"
+
+    root.mkdir(exist_ok=True)
+    _sweep(root)
+    if path.exists():
+        try:
+            there = Checkpoint.open(path)
+            there.verify()
+        except UsageError:
+            _set_aside(path)
+        else:
+            return _same(there, entries[WEIGHTS]["sha256"])
+    try:
+        temporary.mkdir()
+        for name, data in (*files.items(), (MANIFEST, to_json(manifest, indent=2) + b"\n")):
+            write_new(temporary / name, data)
+            if sha256_of(temporary / name) != hashlib.sha256(data).hexdigest():
+                raise OSError(errno.EIO, "the disk gave back other bytes than were written", str(path / name))
+        sync_folder(temporary)
+        move(temporary, path)
+        sync_folder(root)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return Checkpoint.open(path)
+
+
+def all_checkpoints(folder: RunFolder) -> list[Checkpoint]:
+    """Return the checkpoints that have a readable manifest, by step; their other files are not looked at."""
+    found = []
+    for path in _paths(folder):
+        try:
+            found.append(Checkpoint.open(path))
+        except UsageError:
+            continue  # `latest` tells of it, and `save` moves it aside
+    return found
+
+
+def latest(folder: RunFolder, report: Callable[[str], None]) -> Checkpoint:
+    """Return the newest checkpoint that is whole; `report` gets a line for each that was stepped over.
+
+    UsageError when there is none.
+    """
+    paths = _paths(folder)
+    for path in reversed(paths):
+        try:
+            checkpoint = Checkpoint.open(path)
+            checkpoint.verify()
+        except UsageError as error:
+            report(f"stepping over {path.name}: {error}")
+        else:
+            return checkpoint
+    what = f"none of the {len(paths)} checkpoints in {folder.path} is whole" if paths else None
+    raise UsageError(f"{what or f'{folder.path} has no checkpoint yet'}: train it again with another --out")
+
+
+def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpoint:
+    """Return the checkpoint of `step` if it is whole, else the newest that is; `report` gets a line on each that isn't.
+
+    Raises UsageError when none is.
+    """
+    for checkpoint in all_checkpoints(folder):
+        if checkpoint.step == step:
+            try:
+                checkpoint.verify()
+            except UsageError as error:
+                report(str(error))
+                break
+            return checkpoint
+    return latest(folder, report)
+
+
+def prune(folder: RunFolder, keep: set[int]) -> None:
+    """Remove the checkpoints older than the newest that is whole, but for those whose step is in `keep`.
+
+    Damaged ones that are newer stay: training will come to them and move them aside. UsageError when none is whole.
+    """
+    found = all_checkpoints(folder)
+    newest = latest(folder, lambda line: None).step if found else 0
+    for checkpoint in found:
+        if checkpoint.step < newest and checkpoint.step not in keep:
+            # Out of sight first: a folder half removed would look like a damaged checkpoint.
+            move(checkpoint.path, checkpoint.path.with_name(f".removing-{checkpoint.step}-{token_hex(4)}"))
+    _sweep(folder.checkpoints_path)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _manifest(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    file = path / MANIFEST
+    manifest = read_json(file)
+    check_format(manifest, file)
+    step, files = manifest.get("step"), manifest.get("files")
+    if not isinstance(files, dict) or files.keys() != {WEIGHTS, OPTIMIZER, STATE}:
+        raise UsageError(f"{file} is damaged: it does not list the files of a checkpoint")
+    if not all(isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()):
+        raise UsageError(f"{file} is damaged: it lacks the hash of a file")
+    if type(step) is not int or path.name != _name(step):
+        raise UsageError(f"{file} is damaged or from elsewhere: it belongs to step {step}")
+    return step, files
+
+
+def _tensors(data: bytes) -> dict[str, "Tensor"]:
+    from safetensors.torch import load
+
+    tensors: dict[str, Tensor] = load(data)
+    return tensors
+
+
+def _paths(folder: RunFolder) -> list[Path]:
+    names = re.compile(r"step-\d{8,}")
+    found = [path for path in folder.checkpoints_path.glob("step-*") if names.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _same(there: Checkpoint, weights_sha256: str) -> Checkpoint:
+    if there.weights_sha256 != weights_sha256:
+        raise UsageError(
+            f"{there.path} was saved before, with other weights: this run does not repeat itself "
+            "(another machine, number of threads or torch?); train it again with another --out"
+        )
+    return there
+
+
+def _set_aside(path: Path) -> None:
+    places = (path.with_name(f"{path.name}-damaged-{n}") for n in count(1))
+    move(path, next(place for place in places if not place.exists()))
+
+
+def _sweep(root: Path) -> None:
+    for leftover in (*root.glob(".writing-*"), *root.glob(".removing-*")):
+        shutil.rmtree(leftover, ignore_errors=True)

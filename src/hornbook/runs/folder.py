@@ -1,0 +1,160 @@
+"""Where a run lives: one folder, made once, opened by looking at it."""
+
+import unicodedata
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hornbook.errors import UsageError, nearest
+from hornbook.runs.files import read_json, sync_folder, write_json
+
+FORMAT = 1  # of the run folder; grows when an older hornbook could not read a newer run
+RUNS = Path("runs")  # where runs go that were given no place
+NAME_BYTES = 100  # of UTF-8: file systems stop at 255, Windows at 260 for a whole path
+RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in ("COM", "LPT") for n in range(10)}
+
+
+class _Inside:
+    """The path of a file in a run folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: "RunFolder", owner: type) -> Path:
+        return folder.path / self.name
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder. These are its files:"""
+
+    path: Path
+
+    config_path = _Inside("config.json")
+    vocabulary_path = _Inside("vocabulary.json")
+    environment_path = _Inside("environment.json")
+    log_path = _Inside("log.jsonl")
+    times_path = _Inside("times.jsonl")
+    csv_path = _Inside("loss.csv")
+    svg_path = _Inside("loss.svg")
+    png_path = _Inside("loss.png")
+    samples_path = _Inside("samples.txt")
+    notes_path = _Inside("notes.md")
+    checkpoints_path = _Inside("checkpoints")
+
+    @classmethod
+    def create(cls, out: Path | None, label: str) -> "RunFolder":
+        """Make an empty folder for a run: `out`, or the first of runs/<label>, runs/<label>-2, … not taken.
+
+        No two processes are given the same one. UsageError when `out` holds anything or cannot be made.
+        """
+        try:
+            return cls(_take_free(file_name(label)) if out is None else _take(out))
+        except OSError as error:
+            where = RUNS if out is None else out
+            raise UsageError(
+                f"no folder for the run can be made at {where}: {error.strerror}; name another --out"
+            ) from None
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open a run. UsageError when there is none, when it cannot be read, or a newer hornbook wrote it."""
+        if not path.is_dir():
+            what = "is a file, not the folder of a run" if path.exists() else "does not exist"
+            raise UsageError(f"{path} {what}; {_hint(path)}")
+        folder = cls(path)
+        if not folder.config_path.exists():
+            raise UsageError(f"{path} is not a run, it has no config.json; {_hint(path)}")
+        check_format(folder.config(), folder.config_path)
+        return folder
+
+    def begin(self, config: dict[str, Any], vocabulary: dict[str, Any], environment: dict[str, Any]) -> None:
+        """Write down what was asked, once; the config, with the format's version in it, comes last.
+
+        From then on, and no sooner, the folder is a run.
+        """
+        if self.config_path.exists():
+            raise UsageError(_taken(self.path))
+        write_json(self.environment_path, environment)
+        write_json(self.vocabulary_path, vocabulary)
+        write_json(self.config_path, {"format": FORMAT, **config})
+
+    def abandon(self) -> None:
+        """Remove a folder in which no run has begun; one that holds anything else stays."""
+        if self.config_path.exists():
+            return
+        for path in (self.environment_path, self.vocabulary_path):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.checkpoints_path.rmdir()
+            self.path.rmdir()
+
+    def config(self) -> dict[str, Any]:
+        """Return what was asked; UsageError when it cannot be read."""
+        return read_json(self.config_path)
+
+    def vocabulary(self) -> dict[str, Any]:
+        """Return the tokenizer as it was saved; UsageError when it cannot be read."""
+        return read_json(self.vocabulary_path)
+
+
+def check_format(record: dict[str, Any], path: Path) -> None:
+    """Raise UsageError unless `record`, read from `path`, names a version of the format that is known here."""
+    version = record.get("format")
+    if type(version) is not int or version < 1:
+        raise UsageError(f"{path} is not one that hornbook wrote: it names no version of its format")
+    if version > FORMAT:
+        raise UsageError(
+            f"{path} was written by a newer hornbook (format {version}; this one reads up to {FORMAT}): "
+            "upgrade hornbook to open it"
+        )
+
+
+def file_name(label: str) -> str:
+    """Return a name that every system takes for a folder: letters, marks and digits of any script, and `-_.`"""
+    kept = (
+        c if unicodedata.category(c)[0] in "LMN" or c in "-_." else "-" for c in unicodedata.normalize("NFC", label)
+    )
+    name = "-".join(part for part in "".join(kept).split("-") if part)
+    name = name.encode("utf-8")[:NAME_BYTES].decode("utf-8", "ignore").strip(".-") or "run"
+    stem = unicodedata.normalize("NFKC", name.partition(".")[0]).upper()  # Windows reads COM¹ as COM1
+    return f"run-{name}" if stem in RESERVED else name
+
+
+def _take_free(name: str) -> Path:
+    RUNS.mkdir(exist_ok=True)
+    for n in count(1):
+        path = RUNS / (name if n == 1 else f"{name}-{n}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        sync_folder(RUNS)
+        return _take(path)
+    raise AssertionError("counting never ends")
+
+
+def _take(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise UsageError(_taken(path))
+    try:
+        (path / "checkpoints").mkdir()  # of several processes that saw it empty, one can
+    except FileExistsError:
+        raise UsageError(_taken(path)) from None
+    return path
+
+
+def _taken(path: Path) -> str:
+    if (path / "config.json").exists():
+        return f"{path} already holds a run: name another --out, or continue it with `hornbook resume {path}`"
+    return f"{path} already holds something: name another --out"
+
+
+def _hint(path: Path) -> str:
+    beside = path.parent
+    found = [*beside.glob("*/config.json"), *beside.glob("runs/*/config.json")]
+    names = {file.parent.relative_to(beside).as_posix() for file in found}
+    return nearest(path.name, names) if names else "`hornbook train` makes one"

@@ -1,0 +1,73 @@
+"""What happened, one JSON object a line: appended to, cut back when a run resumes, never edited."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hornbook.errors import UsageError
+from hornbook.runs.files import from_json, to_json, write_durably
+
+
+class Log:
+    """A log being written. Lines wait in memory until `flush` or until there are some kilobytes of them."""
+
+    def __init__(self, path: Path) -> None:
+        whole = b"".join(_lines(path))
+        if path.exists() and path.stat().st_size > len(whole):
+            write_durably(path, whole)  # a line torn by a crash: the next must not stick to it
+        self._file = path.open("ab")
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a line; ValueError without a whole "step", or for NaN or an infinity in it."""
+        if type(record.get("step")) is not int:
+            raise ValueError(f"a line of a log needs its step: {record}")
+        self._file.write(to_json(record) + b"\n")
+
+    def flush(self, durable: bool = False) -> None:
+        """Hand over the lines to the system and, if `durable`, wait until the disk has them."""
+        self._file.flush()
+        if durable:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return a log's records; a torn last line is left out, no file yet is no records.
+
+    UsageError naming file and line when another line is damaged.
+    """
+    return [_record(line, f"{path}, line {n},") for n, line in enumerate(_lines(path), 1)]
+
+
+def truncate_after(path: Path, step: int) -> None:
+    """Keep the lines whose step is at most `step`, byte for byte, for a run that resumes there.
+
+    UsageError naming file and line when a line is damaged.
+    """
+    lines, records = _lines(path), read(path)
+    kept = b"".join(line for line, record in zip(lines, records, strict=True) if record["step"] <= step)
+    if path.exists() and path.stat().st_size > len(kept):
+        write_durably(path, kept)
+
+
+def _record(line: bytes, name: str) -> dict[str, Any]:
+    record = from_json(line, name)
+    if type(record.get("step")) is not int:
+        raise UsageError(f"{name} is damaged: it names no step")
+    return record
+
+
+def _lines(path: Path) -> list[bytes]:
+    # Not splitlines, not text mode: U+2028 and others end a line there, and stand as they are in JSON.
+    data = path.read_bytes() if path.exists() else b""
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
