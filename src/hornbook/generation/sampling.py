@@ -1,0 +1,113 @@
+"""How the next unit is chosen from the logits: rules as small functions, each doing one thing.
+
+The order is: temperature, then top-k, then top-p of what top-k left, then one draw. All of it in float64.
+Shapes: B batch (one row a sample), V vocabulary.
+"""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hornbook.errors import UsageError
+
+
+def check_whole(name: str, value: Any, least: int, remedy: str) -> None:
+    """Raise `UsageError` unless `value` is a whole number from `least` up."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise UsageError(f"{name} is {value}; it has to be a whole number, at least {least}; {remedy}.")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The rules for choosing the next unit. Raises `UsageError` for a value that a rule has no meaning for."""
+
+    temperature: float = 1.0
+    """below 1 bolder with what is likely, above 1 wilder; 0 always takes the likeliest unit"""
+    top_k: int | None = None
+    """choose among the k likeliest units only"""
+    top_p: float | None = None
+    """choose among the fewest units that together have this probability"""
+
+    def __post_init__(self) -> None:
+        if not (_number(self.temperature) and 0 <= self.temperature < float("inf")):
+            raise UsageError(
+                f"temperature is {self.temperature}; it has to be a finite number, at least 0; "
+                "0 always takes the likeliest unit, 1 samples as the model predicts."
+            )
+        if self.top_k is not None:
+            check_whole("top_k", self.top_k, 1, "leave it out to choose among all units")
+        if self.top_p is not None and not (_number(self.top_p) and 0 < self.top_p <= 1):
+            raise UsageError(
+                f"top_p is {self.top_p}; it has to be above 0 and at most 1; leave it out to choose among all units."
+            )
+
+
+def with_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """Divide by the temperature: (B, V) -> (B, V), the largest of each row 0.
+
+    At 0, the limit: all but the largest become -inf, and of several largest the lowest id stays.
+    """
+    if temperature == 0:
+        best = logits.argmax(dim=-1, keepdim=True)  # (B, 1)  the first of several
+        return torch.full_like(logits, float("-inf")).scatter(-1, best, 0.0)
+    # subtracted first: divided by a tiny temperature, the rest goes to -inf, but the largest to 0 and not to inf
+    return (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Set all but the k largest of each row to -inf (Fan 2018, section 5.4): (B, V) -> (B, V).
+
+    Exactly k stay (all, where k is V or more); of equal ones the lower ids.
+    """
+    rest = logits.argsort(dim=-1, descending=True, stable=True)[..., k:]  # (B, V - k)  stable: equal ones by id
+    return logits.scatter(-1, rest, float("-inf"))
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the fewest units whose probability sums to p or more, the nucleus (Holtzman 2020, section 3.1).
+
+    The others become -inf: (B, V) -> (B, V). At least one stays; of equally likely ones the lower ids; at p = 1 all.
+    """
+    if p >= 1:
+        return logits  # said outright: a sum that rounds to 1 too early would lose the unlikeliest
+    largest, order = logits.sort(dim=-1, descending=True, stable=True)
+    sums = largest.softmax(dim=-1).cumsum(dim=-1)  # (B, V)
+    kept = F.pad(sums[..., :-1], (1, 0)) < p  # (B, V)  as long as those before it did not reach p
+    return logits.masked_fill(~torch.zeros_like(kept).scatter(-1, order, kept), float("-inf"))
+
+
+def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Return how probable each unit is under the rules: (B, V) -> float64 (B, V) on the CPU.
+
+    A logit of -inf is a unit that cannot come. Raises `UsageError` for logits that are no numbers.
+    """
+    logits = logits.cpu().double()  # in this order: some devices have no float64
+    if not logits.amax(dim=-1).isfinite().all():  # the largest of a row with a NaN is NaN
+        raise UsageError(
+            "the model's logits are NaN or infinite: its weights are broken; generate from an earlier checkpoint, "
+            "or train again with a lower learning rate."
+        )
+    logits = with_temperature(logits, sampling.temperature)
+    if sampling.top_k is not None:
+        logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p is not None:
+        logits = keep_top_p(logits, sampling.top_p)
+    return logits.softmax(dim=-1)
+
+
+def draw(probabilities: Tensor, numbers: Tensor) -> Tensor:
+    """Draw one unit a row by inverting the cumulative sum: (B, V) and numbers in [0, 1) (B,), float64 -> ids (B,).
+
+    Never draws a unit of probability 0: the first sum above number × total is one that its own unit made larger,
+    and there always is one, since number × total rounds to below the total.
+    """
+    sums = probabilities.cumsum(dim=-1)  # (B, V)
+    return torch.searchsorted(sums, numbers[:, None] * sums[:, -1:], right=True)[:, 0]
