@@ -25,7 +25,7 @@ class Share:
 
     def __str__(self) -> str:
         times = f"{self.times} × " if self.times > 1 else ""
-        return f"{self.name:<28} {times + ' × '.join(map(str, self.shape)):>18} {self.parameters:>12,}"
+        return f"{self.name:<36} {times + ' × '.join(map(str, self.shape)):>18} {self.parameters:>12,}"
 
 
 def count(model: nn.Module) -> list[Share]:
@@ -38,6 +38,11 @@ def count(model: nn.Module) -> list[Share]:
         place = ".".join("*" if part.isdigit() else part for part in name.split("."))
         shares[place, tuple(weight.shape)] = shares.get((place, tuple(weight.shape)), 0) + 1
     return [Share(name, shape, times) for (name, shape), times in shares.items()]
+
+
+def parameters(model: nn.Module) -> int:
+    """Return how many parameters a model has in all."""
+    return sum(share.parameters for share in count(model))
 
 
 def count_config(config: ModelConfig, parts: Parts = PARTS) -> list[Share]:

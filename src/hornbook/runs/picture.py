@@ -66,7 +66,7 @@ def _table(rows: list[dict[str, Any]]) -> bytes:
 
 def _paint(figure: "Figure", rows: list[dict[str, Any]], uniform: float, bigram: float | None) -> None:
     batch, train, val = (_points(rows, name) for name in ("batch_loss", "train_loss", "val_loss"))
-    axes = figure.add_axes((0.085, 0.12, 0.685, 0.85))
+    axes = figure.add_axes((0.1, 0.12, 0.67, 0.85))
     labels = [(uniform, f"uniform guess {uniform:.3f}", GREY)]
     axes.axhline(uniform, color=GREY, linewidth=1.3, linestyle=":")
     if bigram is not None:
@@ -100,7 +100,7 @@ def _frame(axes: "Axes", low: float, high: float) -> None:
     axes.set_ylim(max(0.0, low - room), high + room)
     axes.set_xlabel("step", color=INK)
     axes.set_ylabel("nats per character", color=INK)
-    axes.yaxis.set_label_coords(-0.08, 0.5)
+    axes.yaxis.set_label_coords(-0.105, 0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#BBBBBB")
     axes.tick_params(labelcolor="#555555", color="#BBBBBB", length=3)

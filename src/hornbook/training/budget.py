@@ -1,0 +1,41 @@
+"""From minutes to steps: how many fit is found out before the training begins, so that no clock decides in it."""
+
+import time
+
+from hornbook.errors import UsageError
+from hornbook.training.loop import SCORED_AT_END
+from hornbook.training.optimizers import make_optimizer
+from hornbook.training.schedule import evaluation_steps
+from hornbook.training.step import TrainStep
+from hornbook.training.task import Task
+
+TRIED, SECONDS = 50, 2.0  # how many steps are timed at most, and for how long
+
+
+def fit_steps(task: Task, minutes: float) -> int:
+    """Find how many steps fit into a budget, evaluations included, by trying some.
+
+    The model of `task` is changed by that. Raises `UsageError` where not even one step fits.
+    """
+    step = TrainStep(task.model, make_optimizer(task.model, task.recipe), task.recipe, 1_000, task.seed, task.dtype)
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < 4 or (len(times) < TRIED and time.perf_counter() - started < SECONDS):
+        before = time.perf_counter()
+        step(len(times) + 1, *task.batch(len(times) + 1))[0].item()
+        times.append(time.perf_counter() - before)
+    a_step = sum(times[1:]) / len(times[1:])  # the first one sets things up
+    before = time.perf_counter()
+    record, _ = task.look(0)
+    a_look = time.perf_counter() - before
+    every = task.recipe.evaluate_every
+    looks = 2 if every else len(evaluation_steps(1_000, None))  # before the first step, and after the last
+    at_end = a_look * min(len(task.shards.val), SCORED_AT_END) / (record["train_slice"] + record["val_slice"])
+    steps = int((60 * minutes - looks * a_look - at_end) / (a_step + (a_look / every if every else 0)))
+    if steps < 1:
+        needed = looks * a_look + at_end
+        raise UsageError(
+            f"{minutes:g} minutes are too few: a step takes {a_step:.2g} s here, and the evaluations {needed:.2g} s in "
+            f"all; give --minutes {(2 * needed + 10 * a_step) / 60:.2g} or more."
+        )
+    return steps

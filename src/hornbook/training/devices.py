@@ -1,0 +1,56 @@
+"""Where to compute, and in which numbers."""
+
+import os
+
+import torch
+
+from hornbook.errors import UsageError, nearest
+from hornbook.model.config import ModelConfig
+
+BFLOAT16_FROM = 128  # channels: below, casting costs a processor more than the quicker products save (docs/results.md)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of a name: cpu, cuda, mps; auto takes a GPU where there is one. Raises `UsageError`."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if name not in there:
+        raise UsageError(f"there is no device {name!r}; {nearest(name, ['auto', *there])}")
+    if not there[name]:
+        raise UsageError(f"this machine, or its PyTorch, has no {name}; cpu is always there.")
+    return torch.device(name)
+
+
+def check_memory(parameters: int, device: torch.device) -> None:
+    """Raise `UsageError` for a model that this machine can't train: each parameter takes 16 bytes, without any text.
+
+    That is the weight, its gradient and AdamW's two memories, in float32.
+    """
+    if device.type == "cuda":
+        there = torch.cuda.get_device_properties(device).total_memory
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    else:
+        return  # Windows does not tell without a library of its own
+    if 16 * parameters > there:
+        raise UsageError(
+            f"a model of {parameters:,} parameters takes {16 * parameters / 1e9:,.0f} GB to train, and there are "
+            f"{there / 1e9:,.0f} GB here: make model.n_embd or model.n_layer smaller."
+        )
+
+
+def choose_dtype(name: str, device: torch.device, config: ModelConfig) -> str:
+    """Return "float32" or "bfloat16" for the matrix products: what was asked, or for auto what is quicker there."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    quicker = device.type == "cpu" and has_bfloat16() and config.kind != "bigram" and config.n_embd >= BFLOAT16_FROM
+    return "bfloat16" if quicker else "float32"
+
+
+def has_bfloat16() -> bool:
+    """Say whether this processor multiplies bfloat16 in hardware."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

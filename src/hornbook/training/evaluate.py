@@ -1,0 +1,126 @@
+"""How good a model is: its surprise at text that it was not trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hornbook.text import batches
+from hornbook.text.tokenizer import Tokenizer
+from hornbook.training.step import number_format
+
+UNITS_AT_ONCE = 16_384  # a batch of an evaluation: enough to be quick, not enough to need much memory
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an evaluation found."""
+
+    loss: float
+    """nats for each predicted unit"""
+    units: int
+    """how many units were predicted"""
+    characters: int
+    """the characters in them"""
+    bytes: int
+    """the bytes of those in UTF-8"""
+
+    @property
+    def nats_per_character(self) -> float:
+        """What tokenizers can be compared by; the same as the loss where each unit is a character."""
+        return self.loss * self.units / self.characters
+
+    @property
+    def bits_per_character(self) -> float:
+        """The same in bits."""
+        return self.nats_per_character / math.log(2)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits for each byte of UTF-8: what scripts can be compared by."""
+        return self.loss * self.units / self.bytes / math.log(2)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures under the names that `hornbook evaluate --json` uses."""
+        return {
+            "val_loss": self.nats_per_character,
+            "nats_per_unit": self.loss,
+            "bits_per_character": self.bits_per_character,
+            "bits_per_byte": self.bits_per_byte,
+            "units": self.units,
+            "characters": self.characters,
+            "bytes": self.bytes,
+        }
+
+
+@torch.no_grad()
+def _losses(
+    model: nn.Module, rows: Iterator[tuple[np.ndarray, np.ndarray]], dtype: str
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (mean loss, targets) of one batch after another, the model in evaluation mode."""
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        for inputs, targets in rows:
+            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+            with number_format(dtype, device)():
+                loss: Tensor = model.loss(model.hidden(x), model.head, y)  # type: ignore[operator]
+            yield loss.item(), targets
+    finally:
+        model.train(training)
+
+
+def evaluate(
+    model: nn.Module,
+    ids: np.ndarray,
+    block_size: int,
+    tokenizer: Tokenizer,
+    *,
+    at_most: int | None = None,
+    dtype: str = "float32",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Score:
+    """Score a text exactly: in windows that don't overlap, every unit but the first predicted once.
+
+    With `at_most`, only evenly spaced windows of that many units in all: a fixed slice, the same each time.
+    Nothing in it is by chance.
+    """
+    windows = batches.evaluation_windows(len(ids), block_size, at_most)
+
+    def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        whole = windows[windows + block_size < len(ids)]
+        for group in np.array_split(whole, math.ceil(len(whole) * block_size / UNITS_AT_ONCE) or 1):
+            if len(group):
+                yield batches.batch(ids, group, block_size)
+        for start in windows[len(whole) :]:  # the last window, where it is shorter
+            yield batches.batch(ids, np.array([start]), len(ids) - 1 - int(start))
+
+    total, units, characters, size = 0.0, 0, 0, 0
+    expected = min(len(ids) - 1, len(windows) * block_size)
+    for loss, targets in _losses(model, rows(), dtype):
+        total += loss * targets.size
+        units += targets.size
+        characters += int(tokenizer.unit_characters[targets].sum())
+        size += int(tokenizer.unit_bytes[targets].sum())
+        progress(units, expected)
+    return Score(total / units, units, characters, size)
+
+
+def random_batches(
+    model: nn.Module, ids: np.ndarray, block_size: int, batch_size: int, n: int, seed: int, dtype: str = "float32"
+) -> float:
+    """Return the mean loss of n random batches, the field's usual estimate: noisy, and some text counts twice."""
+
+    def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for i in range(n):
+            starts = batches.starts(len(ids), block_size, seed, i, range(batch_size), purpose="random batches")
+            yield batches.batch(ids, starts, block_size)
+
+    return sum(loss for loss, _ in _losses(model, rows(), dtype)) / n

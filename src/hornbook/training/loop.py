@@ -1,0 +1,205 @@
+"""The training loop: step, look, save, until it is done, or told to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from hornbook.errors import UsageError
+from hornbook.model.weights import get_weights, load_weights
+from hornbook.runs import checkpoints, log, samples
+from hornbook.runs.folder import RunFolder
+from hornbook.training.evaluate import evaluate
+from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
+from hornbook.training.progress import Progress, bar, duration, indented
+from hornbook.training.schedule import evaluation_steps, learning_rate
+from hornbook.training.step import TrainStep
+from hornbook.training.stopping import StopSignals
+from hornbook.training.task import Task
+
+SAVE_EVERY = 60.0  # seconds: what a power cut may cost, between evaluations
+READ_EVERY = 0.5  # seconds: how often the losses of the steps are fetched from the device
+SCORED_AT_END = 1 << 22  # units of the validation split; `hornbook evaluate` scores what is beyond
+
+
+def fit(task: Task, folder: RunFolder, progress: Progress) -> str:
+    """Train from the newest checkpoint of the run, or from the beginning: returns "done", "early" or "stopped".
+
+    After a kill at any moment, calling this again gives the same weights and the same log, bit for bit.
+    """
+    return _Loop(task, folder, progress).run()
+
+
+class _Loop:
+    """What the loop keeps between its steps."""
+
+    def __init__(self, task: Task, folder: RunFolder, progress: Progress) -> None:
+        self.task, self.folder, self.progress = task, folder, progress
+        self.optimizer = make_optimizer(task.model, task.recipe)
+        self.train_step = TrainStep(task.model, self.optimizer, task.recipe, task.steps, task.seed, task.dtype)
+        self.step = self._restore()
+        for path in (folder.log_path, folder.times_path):
+            log.truncate_after(path, self.step)
+        records = log.read(folder.log_path)
+        samples.write_samples(folder, records)
+        self.looks = [r for r in records if "val_loss" in r]
+        self.finished = bool(self.looks) and self._early()
+        self.losses: list[tuple[int, Tensor, Tensor]] = []  # of the steps not yet in the log
+        self.loss = math.nan  # the newest that is
+        self.first = max(self.step, 0)
+        self.started = self.saved_at = self.read_at = time.monotonic()
+        self.aside = 0.0  # seconds of this session that went into evaluating and saving
+
+    def _restore(self) -> int:
+        """Go back to the newest checkpoint; return its step."""
+        if not any(self.folder.checkpoints_path.glob("step-*")):
+            return -1  # nothing has happened yet, not even the first look
+        saved = checkpoints.latest(self.folder, self.progress.say)
+        self.progress.say(f"going on from step {saved.step:,} of {self.task.steps:,}")
+        load_weights(self.task.model, saved.weights())
+        load_memory(self.task.model, self.optimizer, saved.optimizer())
+        return saved.step
+
+    def run(self) -> str:
+        """Step, look, save; say how it ended."""
+        task, last = self.task, self.task.steps
+        looks = set(evaluation_steps(last, task.recipe.evaluate_every))
+        with StopSignals() as signals, self._logs():
+            while self.step < last and not self.finished and not signals.asked:
+                self.step += 1
+                if self.step > 0:
+                    loss, norm = self.train_step(self.step, *task.batch(self.step))
+                    self.losses.append((self.step, loss, norm))
+                if self.step in looks:
+                    self._look()
+                elif time.monotonic() - self.saved_at > SAVE_EVERY:
+                    self._save()
+                self._show()
+            if self.losses:
+                self._save()
+            self.progress.clear()
+        if self.finished:
+            return "early"
+        return "done" if self.step == last else "stopped"
+
+    @contextmanager
+    def _logs(self) -> Iterator[None]:
+        with log.Log(self.folder.log_path) as self.log, log.Log(self.folder.times_path) as self.times:
+            yield
+
+    def _read_losses(self) -> None:
+        """Move the losses into the log. Only here does the loop wait for the device."""
+        for step, loss, norm in self.losses:
+            if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+                raise UsageError(
+                    f"the loss became {loss.item()} at step {step} (gradient {norm.item():.3g}); the newest "
+                    "checkpoint is from before. Try a lower recipe.learning_rate or more recipe.warmup in a new run."
+                )
+            rate = learning_rate(step, self.task.steps, self.task.recipe)
+            self.log.append({"step": step, "batch_loss": loss.item(), "gradient_norm": norm.item(), "lr": rate})
+            self.loss = loss.item()
+        self.losses.clear()
+        self.read_at = time.monotonic()
+
+    def _look(self) -> None:
+        """Evaluate, say what came out, save."""
+        self._read_losses()
+        self.progress.now(f"{self._where()}  evaluating …")
+        before = time.monotonic()
+        record, sample = self.task.look(self.step)
+        self.log.append(record)
+        self.log.append(sample)
+        self._note_times(before)
+        samples.append_sample(self.folder, self.step, sample["sample"])
+        self.looks.append(record)
+        best = min(self.looks, key=lambda r: r["val_loss"])["step"] == self.step
+        landmarks = ", ".join(f"{name} {loss:.2f}" for name, loss in self.task.landmarks.items())
+        self.progress.say(
+            f"step {self.step:,} of {self.task.steps:,}  train {record['train_loss']:.4f}  "
+            f"val {record['val_loss']:.4f} ({landmarks}){'  best' if best else ''}{self._speed()}"
+        )
+        self.progress.say(indented(sample["sample"]))
+        self.finished = self._early()
+        self.aside += time.monotonic() - before
+        self._save()
+
+    def _early(self) -> bool:
+        """Say whether the validation loss has not fallen for as many evaluations as the recipe waits."""
+        losses = [record["val_loss"] for record in self.looks]
+        patience = self.task.recipe.early_stop
+        return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+    def _save(self) -> None:
+        """Write what is needed to go on from here; keep the newest and the best."""
+        before = time.monotonic()
+        self._read_losses()
+        self.log.flush(durable=True)
+        self.times.flush()
+        weights = {name: weight.contiguous() for name, weight in get_weights(self.task.model).items()}
+        memory = get_memory(self.task.model, self.optimizer)
+        checkpoints.save(self.folder, self.step, weights, memory, {"step": self.step})
+        checkpoints.prune(self.folder, {self.step, min(self.looks, key=lambda r: r["val_loss"])["step"]})
+        self.saved_at = time.monotonic()
+        self.aside += self.saved_at - before
+
+    def _note_times(self, evaluation_began: float) -> None:
+        self.times.append(
+            {
+                "step": self.step,
+                "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "seconds": round(time.monotonic() - self.started, 3),
+                "evaluation_seconds": round(time.monotonic() - evaluation_began, 3),
+                "tokens_per_second": round(self._tokens() / self._training_seconds(evaluation_began), 1),
+            }
+        )
+
+    def _tokens(self) -> int:
+        """Count the units that were trained on since this session began."""
+        return max(0, self.step - self.first) * self.task.recipe.batch_size * self.task.block_size
+
+    def _training_seconds(self, now: float) -> float:
+        return max(now - self.started - self.aside, 1e-9)
+
+    def _speed(self) -> str:
+        """Say how fast it goes, and how long it will take."""
+        done, now = self.step - self.first, time.monotonic()
+        if done <= 0:
+            return ""
+        left = (now - self.started) / done * (self.task.steps - self.step)
+        return f"  {self._tokens() / self._training_seconds(now):,.0f} tokens/s  {duration(left)} left"
+
+    def _where(self) -> str:
+        return f"{bar(self.step, self.task.steps)} step {self.step:,} of {self.task.steps:,}"
+
+    def _show(self) -> None:
+        """Show the live line, and see twice a second that all is well."""
+        if time.monotonic() - self.read_at > READ_EVERY:
+            self._read_losses()
+        val = f"  val {self.looks[-1]['val_loss']:.3f}" if self.looks else ""
+        self.progress.now(f"{self._where()}  loss {self.loss:.3f}{val}{self._speed()}")
+
+
+def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, Any]:
+    """Score the best checkpoint on the whole validation split, in float32; add it to the log and return the line."""
+    records = log.read(folder.log_path)
+    best = min((r for r in records if "val_loss" in r), key=lambda r: r["val_loss"])["step"]
+    saved = checkpoints.find(folder, best, progress.say)
+    load_weights(task.model, saved.weights())
+
+    def show(done: int, total: int) -> None:
+        progress.now(f"{bar(done, total)} scoring the validation text …")
+
+    score = evaluate(
+        task.model, task.shards.val, task.block_size, task.shards.tokenizer, at_most=SCORED_AT_END, progress=show
+    )
+    progress.clear()
+    figures = score.to_json()
+    line = {"step": records[-1]["step"], "best_step": saved.step, "final_val_loss": figures.pop("val_loss"), **figures}
+    with log.Log(folder.log_path) as out:
+        out.append(line)
+    return line

@@ -1,0 +1,41 @@
+"""The optimizer, and its memory by the names of the weights."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hornbook.errors import UsageError
+from hornbook.training.recipe import Recipe
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Make AdamW (Loshchilov, Hutter 2019) for a model; only matrices are decayed, not biases and gains."""
+    weights = list(model.parameters())
+    groups = [
+        {"params": [w for w in weights if w.dim() >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
+    ]
+    fused = all(w.device.type in ("cpu", "cuda") for w in weights)  # one pass over memory in place of many
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), fused=fused)
+
+
+def get_memory(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return what the optimizer remembers of each weight, as "weight name/what"."""
+    return {
+        f"{name}/{what}": value
+        for name, weight in model.named_parameters()
+        for what, value in optimizer.state.get(weight, {}).items()
+    }
+
+
+def load_memory(model: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Tensor]) -> None:
+    """Put back what `get_memory` returned. Raises `UsageError` for a name that is no weight of the model."""
+    weights = dict(model.named_parameters())
+    for key, value in memory.items():
+        name, _, what = key.rpartition("/")
+        if name not in weights:
+            raise UsageError(f"the optimizer remembers {name!r}, which is not a weight of this model.")
+        # a copy in the weight's own place: what is read may be a view of a file
+        where = "cpu" if what == "step" and weights[name].device.type == "cpu" else weights[name].device
+        optimizer.state[weights[name]][what] = value.to(where, copy=True)

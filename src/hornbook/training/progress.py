@@ -1,0 +1,92 @@
+"""What the person at the keyboard sees: lines that stay, and one live line below them."""
+
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+
+class Progress:
+    """Writes lines to a stream; on a terminal, one more line below them shows what is going on now.
+
+    Piped, there is no live line. Control characters that a model may write never reach a terminal: they are shown
+    as escapes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._live: Live | None = None
+        self._shown = 0.0
+
+    def say(self, text: str) -> None:
+        """Print a line, or several, that stay."""
+        if not self.console.is_terminal:
+            print(text, file=self.stream, flush=True)
+        else:
+            self.console.print(Text(visible(text)), soft_wrap=True)
+
+    def now(self, text: str) -> None:
+        """Show what is going on, in place of what was shown before; ten times a second at most."""
+        if not self.console.is_terminal or time.monotonic() - self._shown < 0.1:
+            return
+        self._shown = time.monotonic()
+        line = Text(visible(text), no_wrap=True, overflow="ellipsis", style="dim")
+        if self._live is None:
+            self._live = Live(line, console=self.console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(line, refresh=True)
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+class Silent(Progress):
+    """Says nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def now(self, text: str) -> None:
+        """Show nothing."""
+
+    def clear(self) -> None:
+        """There is nothing to take away."""
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters, but for newline and tab, are written as escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" or not _is_control(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_control(c: str) -> bool:
+    return c < " " or "\x7f" <= c <= "\x9f"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span as a person would: 8 s, 1 min 20 s, 2 h 5 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
+
+
+def bar(done: int, total: int, width: int = 20) -> str:
+    """Draw how much of something is done."""
+    full = round(width * done / max(total, 1))
+    return "[" + "#" * full + "." * (width - full) + "]"
+
+
+def indented(text: str) -> str:
+    """Set a sample off from the lines around it."""
+    return "\n".join(f"    │ {line}" for line in text.strip("\n").splitlines())

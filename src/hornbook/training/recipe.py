@@ -1,0 +1,104 @@
+"""What training is asked to do, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hornbook.errors import UsageError, nearest
+
+SCHEDULES = ("constant", "linear", "cosine")
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+MOST_EVALUATIONS = 100_000
+
+BOUNDS = {
+    "steps": (1, 10**9),
+    "batch_size": (1, 2**20),
+    "accumulate": (1, 2**20),
+    "warmup": (0, 10**9),
+    "floor": (0, 1),
+    "beta1": (0, 1),
+    "beta2": (0, 1),
+    "weight_decay": (0, 10**6),
+    "clip": (0, 10**6),
+    "evaluate_every": (1, 10**9),
+    "evaluate_on": (1, 65_536),
+    "random_batches": (0, 10**6),
+    "early_stop": (1, 10**9),
+    "sample_length": (0, 10**6),
+}
+"""The least and the most that a setting can be."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a training. Raises `UsageError` for values that no training can have."""
+
+    steps: int | None = None
+    """how many updates; if not said, as many as fit in `minutes`"""
+    minutes: float | None = None
+    """a budget in place of steps: a short calibration turns it into a number of steps"""
+    batch_size: int = 32
+    """windows of text in a step (B)"""
+    accumulate: int = 1
+    """cut the batch into this many pieces, one after the other, to save memory"""
+    learning_rate: float = 1e-3
+    """the rate at its peak"""
+    warmup: int = 0
+    """steps over which the rate rises to its peak"""
+    schedule: str = "constant"
+    """what the rate does then: constant, linear or cosine decay"""
+    floor: float = 0.0
+    """where a decay ends, as a share of the peak"""
+    beta1: float = 0.9
+    """AdamW's memory of gradients"""
+    beta2: float = 0.99
+    """AdamW's memory of their squares"""
+    weight_decay: float = 0.0
+    """AdamW's pull of matrices towards zero"""
+    clip: float = 1.0
+    """the longest gradient (its norm over all weights) that is not shortened; 0 leaves all as they are"""
+    evaluate_every: int | None = None
+    """steps from one evaluation to the next; if not said, eight in a run and closer together at first"""
+    evaluate_on: int = 65_536
+    """characters of each split that an evaluation scores, evenly spaced, at most"""
+    random_batches: int = 0
+    """also score as many random batches of each split, as others report it"""
+    early_stop: int | None = None
+    """stop after this many evaluations without a lower validation loss"""
+    dtype: str = "auto"
+    """float32; bfloat16 for the matrix products; auto: bfloat16 where the machine is quicker with it"""
+    sample_length: int = 200
+    """units of text drawn at each evaluation"""
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"recipe.{name} is {value}; it has to be from {least:,} to {most:,}.")
+        for name in ("minutes", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"recipe.{name} is {value}; it has to be above 0.")
+        if self.batch_size % self.accumulate:
+            raise UsageError(
+                f"recipe.batch_size={self.batch_size} does not divide into recipe.accumulate={self.accumulate} pieces."
+            )
+        for name, choices in (("schedule", SCHEDULES), ("dtype", DTYPES)):
+            if getattr(self, name) not in choices:
+                raise UsageError(
+                    f"recipe.{name}={getattr(self, name)} is not one; {nearest(getattr(self, name), choices)}"
+                )
+        if self.steps and self.evaluate_every and self.steps // self.evaluate_every > MOST_EVALUATIONS:
+            raise UsageError(
+                f"recipe.evaluate_every={self.evaluate_every} makes {self.steps // self.evaluate_every:,} evaluations; "
+                f"it has to be at least {self.steps // MOST_EVALUATIONS + 1:,}."
+            )
+        if self.steps is not None and self.minutes is not None:
+            raise UsageError("give a number of steps or a number of minutes, not both.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain data."""
+        return asdict(self)

@@ -1,0 +1,55 @@
+"""One training step: forward, backward, clip, update."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hornbook.model.dropout import Clock
+from hornbook.training.recipe import Recipe
+from hornbook.training.schedule import learning_rate
+
+
+def number_format(dtype: str, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """Return what to compute in: a context in which matrix products are in bfloat16, or one that changes nothing."""
+    if dtype == "bfloat16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext
+
+
+class TrainStep:
+    """Update a model once with one batch. Calling it is a pure function of (weights, memory, batch, seed, step)."""
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int, seed: int, dtype: str
+    ) -> None:
+        self.model, self.optimizer, self.recipe, self.steps = model, optimizer, recipe, steps
+        self.weights = list(model.parameters())
+        self.clock = Clock(model.modules(), seed)
+        device = self.weights[0].device
+        self.format = number_format(dtype, device)
+        self.loss = torch.compile(self._loss) if device.type == "cuda" else self._loss
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return self.model.loss(self.model.hidden(inputs), self.model.head, targets)  # type: ignore[operator]
+
+    def __call__(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Make update `step` (from 1 on) with inputs and targets (B, T); return the loss and the gradient's norm."""
+        pieces = self.recipe.accumulate
+        rows = len(inputs) // pieces
+        total = torch.zeros((), device=inputs.device)
+        for piece in range(pieces):
+            part = slice(piece * rows, (piece + 1) * rows)
+            self.clock.set(step, row=piece * rows)
+            with self.format():
+                loss = self.loss(inputs[part], targets[part]) / pieces
+            loss.backward()
+            total += loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.steps, self.recipe)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total, norm

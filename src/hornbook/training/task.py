@@ -1,0 +1,74 @@
+"""A training, ready to go: its model, its text, its recipe; its batches, and how it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hornbook import chance
+from hornbook.generation.sampling import Sampling
+from hornbook.generation.streaming import complete
+from hornbook.text import batches
+from hornbook.text.shards import Shards
+from hornbook.training.evaluate import evaluate, random_batches
+from hornbook.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a training is a function of, and the model that it changes."""
+
+    model: nn.Module
+    block_size: int
+    shards: Shards
+    recipe: Recipe
+    steps: int
+    seed: int
+    dtype: str
+    landmarks: Mapping[str, float] = field(default_factory=dict)
+    """losses to compare with, by name; they are only shown"""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of update `step`, (B, T) each."""
+        ids, rows = self.shards.train, range(self.recipe.batch_size)
+        starts = batches.starts(len(ids), self.block_size, self.seed, step, rows)
+        inputs, targets = (torch.from_numpy(x) for x in batches.batch(ids, starts, self.block_size))
+        if self.device.type == "cuda":  # from pinned memory the copy runs beside the computation
+            inputs, targets = inputs.pin_memory(), targets.pin_memory()
+        return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+
+    def look(self, step: int) -> list[dict[str, Any]]:
+        """Evaluate and draw a sample: the lines that go into the log."""
+        recipe, tokenizer = self.recipe, self.shards.tokenizer
+        record: dict[str, Any] = {"step": step}
+        as_much = min(recipe.evaluate_on, len(self.shards.val) - 1)  # of both, so that the gap means something
+        for name, ids in (("train", self.shards.train), ("val", self.shards.val)):
+            score = evaluate(self.model, ids, self.block_size, tokenizer, at_most=as_much, dtype=self.dtype)
+            record |= {f"{name}_loss": score.nats_per_character, f"{name}_slice": score.units}
+            if recipe.random_batches:
+                n, rows = recipe.random_batches, recipe.batch_size
+                loss = random_batches(self.model, ids, self.block_size, rows, n, self.seed, self.dtype)
+                record[f"{name}_loss_random_batches"] = loss
+        return [record, {"step": step, "sample": self.sample(step)}]
+
+    def sample(self, step: int) -> str:
+        """Draw the sample of an evaluation."""
+        (text,) = complete(
+            self.model,
+            self.shards.tokenizer,
+            "",
+            block_size=self.block_size,
+            tokens=self.recipe.sample_length,
+            sampling=Sampling(temperature=0.8),
+            seed=chance.key(self.seed, "sample", step),
+        )
+        return text
