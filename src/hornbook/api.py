@@ -1,0 +1,226 @@
+"""What `train` and `open` mean: text, preset, training and generation, put together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from hornbook import story
+from hornbook.errors import UsageError
+from hornbook.model.build import build
+from hornbook.model.config import ModelConfig
+from hornbook.model.count import count_config, parameters
+from hornbook.presets import Preset, find_preset
+from hornbook.run import Run, Texts, resolve
+from hornbook.runs import environment, notes, picture
+from hornbook.runs.folder import RunFolder
+from hornbook.settings import read_toml
+from hornbook.text import corpora, shards
+from hornbook.text.corpora import Source
+from hornbook.text.shards import Shards
+from hornbook.training import baselines
+from hornbook.training.budget import fit_steps
+from hornbook.training.devices import check_memory, choose_device, choose_dtype
+from hornbook.training.loop import fit, score_whole
+from hornbook.training.progress import Progress, Silent, bar
+from hornbook.training.task import Task
+
+
+def train(
+    text: Texts | None = None,
+    preset: str = "quick",
+    *,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    seed: int = 1,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    progress: TextIO | None = sys.stdout,
+) -> Run:
+    """Train a model on a text and return its run.
+
+    `text` is a path, a glob, the name of a text, or several of them; None takes the first named text that can be had.
+    `settings` such as {"model.n_layer": 8} change the preset's, after those of the TOML file `config`. `out` is the
+    run's folder (default: runs/<text>-<preset>). `progress` is where to tell what is going on; None is nowhere.
+    Raises `UsageError` for what can't be done, with what to do instead.
+    """
+    tell = Progress(progress) if progress else Silent()
+    if not 0 <= seed < 1 << 64:
+        raise UsageError(f"the seed is {seed}; it has to be from 0 to 2**64 - 1.")
+    asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed(settings or {})
+    budget = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype}
+    asked = asked.changed({name: value for name, value in budget.items() if value is not None})
+    if asked.recipe.steps is None and asked.recipe.minutes is None:
+        raise UsageError("say how long to train: --steps or --minutes.")
+    where = choose_device(device)
+    try:
+        folder = RunFolder.create(Path(out), "") if out else None  # first: a folder that is taken says so at once
+        return _train(text, asked, folder, seed, where, tell)
+    finally:
+        tell.clear()
+
+
+def resume(path: str | Path, progress: TextIO | None = sys.stdout) -> Run:
+    """Go on with a run from its newest checkpoint; what comes out is what it would have been without the break.
+
+    Raises `UsageError` for a folder that is no run, and for a text that is not the run's any more.
+    """
+    tell = Progress(progress) if progress else Silent()
+    run = Run(RunFolder.open(Path(path)))
+    if run.final:
+        tell.say(f"{run.path} is done: nothing is left to train. See it with: hornbook show {run.path}")
+        return run
+    config = run.config
+    device = choose_device(config["device"])
+    torch.set_num_threads(config["threads"])
+    model = build(run.model_config, config["seed"]).to(device)
+    data = run.data(tell)
+    steps, seed, dtype, landmarks = (config[name] for name in ("steps", "seed", "dtype", "landmarks"))
+    task = Task(model, run.model_config.block_size, data, run.recipe, steps, seed, dtype, landmarks)
+    try:
+        return _fit(task, run.folder, tell)
+    finally:
+        tell.clear()
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run's folder, to generate, evaluate or look at it. Raises `UsageError` where there is none."""
+    return Run(RunFolder.open(Path(path)))
+
+
+def _train(
+    text: Texts | None, asked: Preset, folder: RunFolder | None, seed: int, device: torch.device, tell: Progress
+) -> Run:
+    """Do what `train` says, once the settings are known to be right."""
+    try:
+        source = _source(text, tell)
+        folder = folder or RunFolder.create(None, f"{source.label}-{asked.name}")
+        task = _begin(source, asked, folder, seed, device, tell)
+    except BaseException:
+        if folder:
+            folder.abandon()
+        raise
+    return _fit(task, folder, tell)
+
+
+def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
+    """Turn what was asked into a task, tell about it, and write it into the run's folder."""
+    data = _prepare(source, asked, tell)
+    config = asked.model_config(data.tokenizer.vocab_size)
+    if len(data.train) <= config.block_size:
+        raise UsageError(
+            f"the text has {len(data.train)} characters to train on, and a context of {config.block_size} needs one "
+            f"more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
+        )
+    size = sum(share.parameters for share in count_config(config))
+    tell.say(f"model: {story.describe_model(config)}; {size:,} parameters")
+    check_memory(size, device)
+    model = build(config, seed).to(device)
+    landmarks = {
+        "guess": baselines.uniform(config.vocab_size),
+        "bigram": baselines.bigram(data.train, data.val, config.vocab_size),
+    }
+    dtype = choose_dtype(asked.recipe.dtype, device, config)
+    task = Task(model, config.block_size, data, asked.recipe, asked.recipe.steps or 0, seed, dtype, landmarks)
+    if asked.recipe.minutes is not None:
+        tell.now("plan: measuring how fast this machine is …")
+        task = replace(task, steps=fit_steps(task, asked.recipe.minutes), model=build(config, seed).to(device))
+        tell.clear()
+    tell.say(
+        f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} characters"
+        + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
+        + f"; {dtype} on {device.type}, {torch.get_num_threads()} threads; the run is {folder.path}"
+    )
+    tell.say(
+        f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of which "
+        f"character follows which {landmarks['bigram']:.4f}"
+    )
+    _write_down(source, asked, task, config, folder)
+    return task
+
+
+def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, folder: RunFolder) -> None:
+    """Write what was asked into the run's folder, all that the run is a function of: from then on it is a run."""
+    data = task.shards
+    text = {
+        "label": source.label,
+        "origin": source.origin,
+        "paths": [str(path.resolve()) for path in source.paths],
+        **asdict(data.text),
+        **asdict(asked.text),
+        "vocabulary": data.tokenizer.fingerprint,
+        "ids": data.key,
+    }
+    record = {
+        "preset": asked.name,
+        "text": text,
+        "model": config.to_json(),
+        "recipe": asked.recipe.to_json(),
+        "steps": task.steps,
+        "seed": task.seed,
+        "device": task.device.type,
+        "dtype": task.dtype,
+        "threads": torch.get_num_threads(),
+        "parameters": parameters(task.model),
+        "landmarks": task.landmarks,
+    }
+    folder.begin(record, data.tokenizer.to_json(), environment.describe())
+    notes.begin(folder, story.asked(Run(folder)))
+
+
+def _source(text: Texts | None, tell: Progress) -> Source:
+    tell.now("text: looking for it …")
+    if text is None:
+        return corpora.default_source(tell.say)
+    source = resolve(text)
+    tell.clear()
+    tell.say(f"text: {source.origin}")
+    return source
+
+
+def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
+    def show(done: int, total: int) -> None:
+        tell.now(f"{bar(done, total)} reading the text …")
+
+    data = shards.prepare(source, asked.text.tokenizer, asked.text.split, progress=show)
+    tell.clear()
+    units = "".join(unit for unit in data.tokenizer.units if unit.isprintable() and not unit.isspace())
+    tell.say(
+        f"vocabulary: {data.tokenizer.vocab_size} characters ({units[:60]}{'…' if len(units) > 60 else ''}); "
+        f"{len(data.train):,} of the text train, {len(data.val):,} validate"
+    )
+    return data
+
+
+def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
+    """Train until done or stopped; then score, draw and note what came out."""
+    run = Run(folder)
+    outcome = fit(task, folder, tell)
+    if outcome != "stopped" and run.final is None:
+        score_whole(task, folder, tell)
+    tell.now("drawing the losses …")
+    picture.draw(folder, run.history, task.landmarks["guess"], task.landmarks["bigram"])
+    tell.clear()
+    if outcome == "stopped":
+        tell.say(f"stopped; everything is saved. Go on with: hornbook resume {folder.path}")
+        return run
+    came_out = story.came_out(run)
+    notes.add(folder, "Came out", came_out)
+    tell.say("\n".join(came_out))
+    tell.say(f"the losses as a picture: {folder.png_path}")
+    tell.say(f'next: hornbook generate {folder.path} --prompt "{_opening(task)}"   or: hornbook show {folder.path}')
+    return run
+
+
+def _opening(task: Task) -> str:
+    """Return a word of the text, to be tried as a prompt."""
+    words = task.shards.tokenizer.decode(task.shards.train[:80]).split()
+    return words[0] if words and not set(words[0]) & set('"\\$`!') else ""

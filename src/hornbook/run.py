@@ -1,0 +1,221 @@
+"""A run, opened: its model, its text, its losses, and what can be done with them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+
+from hornbook.errors import UsageError
+from hornbook.generation.generator import quicken
+from hornbook.generation.sampling import Sampling
+from hornbook.generation.streaming import stream
+from hornbook.model.build import build
+from hornbook.model.config import ModelConfig
+from hornbook.model.weights import load_weights
+from hornbook.runs import checkpoints, log
+from hornbook.runs.checkpoints import Checkpoint
+from hornbook.runs.folder import RunFolder
+from hornbook.settings import from_plain
+from hornbook.text import corpora, shards
+from hornbook.text.corpora import Source
+from hornbook.text.reading import read_chunks
+from hornbook.text.shards import Shards
+from hornbook.text.tokenizer import Tokenizer, from_json
+from hornbook.text.units import Ids, Unknown
+from hornbook.training.devices import choose_device
+from hornbook.training.evaluate import Score, evaluate, random_batches
+from hornbook.training.progress import Progress, Silent, bar
+from hornbook.training.recipe import Recipe
+
+Texts = str | Path | Sequence[str | Path]
+"""A path, a glob, the name of a text, or several of them."""
+
+
+CONFIG: dict[str, type] = {
+    "preset": str,
+    "text": dict,
+    "model": dict,
+    "recipe": dict,
+    "steps": int,
+    "seed": int,
+    "device": str,
+    "dtype": str,
+    "threads": int,
+    "parameters": int,
+    "landmarks": dict,
+}
+"""What stands in a run's config.json."""
+
+
+def resolve(text: Texts) -> Source:
+    """Find a text, given in any of the ways that a text can be given."""
+    return corpora.resolve([text] if isinstance(text, str | Path) else text)
+
+
+class Run:
+    """A trained model, or one in training: its folder, and what can be done with it."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What was asked, as config.json says it. Raises `UsageError` where it is damaged."""
+        config = self.folder.config()
+        for name, kind in CONFIG.items():
+            if type(config.get(name)) is not kind:
+                raise UsageError(f"{self.folder.config_path} is damaged: {name!r} is missing or not what it should be.")
+        return config
+
+    @cached_property
+    def model_config(self) -> ModelConfig:
+        """The model's sizes and parts."""
+        return from_plain("model", self.config["model"], ModelConfig)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+        return from_plain("recipe", self.config["recipe"], Recipe)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary. Raises `UsageError` if it is not the one that the run was begun with."""
+        tokenizer = from_json(self.folder.vocabulary())
+        if tokenizer.fingerprint != self.config["text"]["vocabulary"]:
+            raise UsageError(f"{self.folder.vocabulary_path} is not the vocabulary of this run: put the old one back.")
+        return tokenizer
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What happened, line by line, as log.jsonl says it: losses of steps, evaluations, samples."""
+        return log.read(self.folder.log_path)
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The lines of the history that hold a validation loss: step, train_loss, val_loss."""
+        return [line for line in self.history if "val_loss" in line]
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint with the lowest validation loss; if it is not whole, the newest that is."""
+        best = min(self.evaluations, key=lambda line: line["val_loss"], default={"step": -1})
+        return checkpoints.find(self.folder, best["step"], lambda line: print(line, file=sys.stderr))
+
+    @cached_property
+    def model(self) -> torch.nn.Module:
+        """The model with the weights of `checkpoint`, in evaluation mode: ids (B, T) -> logits (B, T, V)."""
+        model = build(self.model_config, self.config["seed"])
+        load_weights(model, self.checkpoint.weights())
+        device = choose_device()
+        if device.type == "cpu":
+            quicken(model)
+        return model.eval().to(device)
+
+    def data(self, tell: Progress | None = None) -> Shards:
+        """Return the ids that the run trains on. Raises `UsageError` if its text is gone or has changed."""
+        tell = tell or Silent()
+        text = self.config["text"]
+
+        def show(done: int, total: int) -> None:
+            tell.now(f"{bar(done, total)} reading the text …")
+
+        if cached := shards.open_cached(text["ids"]):
+            return cached
+        source = Source(text["label"], tuple(Path(path) for path in text["paths"]), text["origin"])
+        data = shards.prepare(source, text["tokenizer"], text["split"], progress=show)
+        if data.key != text["ids"]:
+            raise UsageError(
+                f"{', '.join(text['paths'])} is not the text that {self.path} was begun with: it has changed since. "
+                "Put the old text back, or train on the new one in a run of its own."
+            )
+        return data
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        tokens: int | None = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 1,
+        samples: int = 1,
+        stop: str | Sequence[str] = (),
+        unknown: Unknown = "error",
+    ) -> Iterator[tuple[int, str]]:
+        """Continue a prompt, piece by piece: yields (number of the sample, text) as soon as it is sure.
+
+        `tokens` is how many units at most. `temperature` 0 always takes the likeliest; `top_k` and `top_p` leave out
+        unlikely units. A text ends before any of the `stop` strings. A character that the vocabulary lacks is a
+        `UsageError`, or with `unknown="skip"` or "replace" left out or replaced.
+        """
+        return stream(
+            self.model,
+            self.tokenizer,
+            prompt,
+            block_size=self.model_config.block_size,
+            tokens=tokens,
+            sampling=Sampling(temperature, top_k, top_p),
+            seed=seed,
+            samples=samples,
+            stop=stop,
+            unknown=unknown,
+        )
+
+    def generate(self, prompt: str = "", **how: Any) -> str:
+        """Return the prompt and its continuation. Takes what `stream` takes, but one sample."""
+        return prompt + "".join(piece for _, piece in self.stream(prompt, **how))
+
+    def evaluate(
+        self, text: Texts | None = None, *, unknown: Unknown = "error", progress: TextIO | None = None
+    ) -> Score:
+        """Score the whole validation split, or another text, exactly: in float32, every unit but the first once."""
+        tell = Progress(progress) if progress else Silent()
+        ids = self._ids(text, unknown)
+        show = lambda done, total: tell.now(f"{bar(done, total)} scoring …")  # noqa: E731
+        try:
+            return evaluate(self.model, ids, self.model_config.block_size, self.tokenizer, progress=show)
+        finally:
+            tell.clear()
+
+    def _ids(self, text: Texts | None, unknown: Unknown) -> Ids:
+        if text is None:
+            return self.data().val
+        chunks = read_chunks(resolve(text).paths)
+        return np.concatenate([np.zeros(0, np.uint8), *self.tokenizer.encode_chunks(chunks, unknown)])
+
+    def evaluate_random(self, n: int, text: Texts | None = None, *, unknown: Unknown = "error") -> float:
+        """Return the mean loss of n random batches of the recipe's size: the field's usual, noisy estimate."""
+        ids = self._ids(text, unknown)
+        size = self.recipe.batch_size
+        return random_batches(self.model, ids, self.model_config.block_size, size, n, self.config["seed"])
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints there are, by step; the weights in them are not looked at yet."""
+        return checkpoints.all_checkpoints(self.folder)
+
+    @property
+    def final(self) -> dict[str, Any] | None:
+        """What the best checkpoint scored on the whole validation text, once training is over."""
+        return next((line for line in self.history if "final_val_loss" in line), None)
+
+    @property
+    def state(self) -> str:
+        """Say how far it is: "done", or "step 120 of 2,000"."""
+        reached = max((line["step"] for line in self.history), default=0)
+        return "done" if self.final else f"step {reached:,} of {self.config['steps']:,}"

@@ -1,0 +1,101 @@
+"""Settings by name: `model.n_layer=8` on the command line or in a TOML file becomes a checked field of a dataclass."""
+
+import ast
+import inspect
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from hornbook.errors import UsageError, nearest
+
+Settings = TypeVar("Settings")
+
+WORDS = {"true": True, "false": False, "none": None}
+
+
+def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
+    """Read "name=value" words. Raises `UsageError` for a word without a name or a value, and for a name said twice."""
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise UsageError(f"--set {pair} is not of the form NAME=VALUE, such as model.n_layer=8.")
+        if name in settings:
+            raise UsageError(f"--set {name} is given twice.")
+        settings[name] = value
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of tables (`[model]`, `[recipe]`, `[text]`) as {"model.n_layer": 8, …}."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}.") from None
+    settings: dict[str, Any] = {}
+    for table, values in data.items():
+        if not isinstance(values, dict):
+            raise UsageError(f"{path}: {table!r} stands outside of a table; begin with a line such as [model].")
+        settings |= {f"{table}.{name}": value for name, value in values.items()}
+    return settings
+
+
+def check_names(settings: Mapping[str, Any], groups: Mapping[str, type]) -> None:
+    """Raise `UsageError` for the first name that is no field of its group, with the nearest right one."""
+    known = [f"{group}.{field.name}" for group, kind in groups.items() for field in fields(kind)]
+    for name in settings:
+        if name not in known:
+            raise UsageError(f"{name} is no setting; {nearest(name, known)}")
+
+
+def convert(name: str, value: Any, kind: type) -> Any:
+    """Turn a setting's value, a string or what TOML read, into what its field holds. Raises `UsageError`."""
+    hint = get_type_hints(kind)[name.partition(".")[2]]
+    kinds = get_args(hint) or (hint,)
+    if isinstance(value, str) and str not in kinds:
+        value = WORDS.get(value.lower(), value)
+    if value is None and NoneType in kinds:
+        return None
+    for wanted in kinds:
+        if wanted is bool or isinstance(value, bool):
+            if wanted is bool and isinstance(value, bool):
+                return value
+        elif wanted in (int, float):
+            try:
+                number = wanted(value)
+            except (TypeError, ValueError, OverflowError):
+                continue
+            if number == float(value):  # 0.5 is no whole number
+                return number
+        elif isinstance(value, wanted):
+            return value
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "none"}
+    raise UsageError(f"{name}={value} is not {' or '.join(words[k] for k in kinds)}.")
+
+
+def from_plain(group: str, data: Mapping[str, Any], kind: type[Settings]) -> Settings:
+    """Make a dataclass from plain data, every name and value checked. Raises `UsageError`."""
+    settings = {f"{group}.{name}": value for name, value in data.items()}
+    check_names(settings, {group: kind})
+    missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in data]  # type: ignore[arg-type]
+    if missing:
+        raise UsageError(f"{group}.{missing[0]} is missing.")
+    return kind(**{name.partition(".")[2]: convert(name, value, kind) for name, value in settings.items()})
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """Return what each field of a dataclass means: the string that stands under it in the source."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: below.value.value
+        for field, below in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }

@@ -1,0 +1,83 @@
+"""A run told in lines of text: what was asked, how the loss fell, what came out."""
+
+from typing import Any
+
+from hornbook.model.config import ModelConfig
+from hornbook.run import Run
+from hornbook.training.progress import indented
+
+
+def describe_model(config: ModelConfig) -> str:
+    """Say in one line what a model is."""
+    if config.kind == "bigram":
+        return f"a bigram table of {config.vocab_size} × {config.vocab_size}"
+    return (
+        f"{config.n_layer} × {config.block}-block, {config.n_head} heads ({config.attention}), width {config.n_embd}, "
+        f"context {config.block_size}"
+    )
+
+
+def asked(run: Run) -> list[str]:
+    """Say what was asked: text, model, training."""
+    config, recipe, text = run.config, run.config["recipe"], run.config["text"]
+    return [
+        f"text: {text['label']} ({text['origin']}), {text['characters']:,} characters",
+        f"model: preset {config['preset']}, {describe_model(run.model_config)}; {config['parameters']:,} parameters",
+        f"training: {config['steps']:,} steps of {recipe['batch_size']} windows, rate {recipe['learning_rate']:g}, "
+        f"seed {config['seed']}, {config['dtype']} on {config['device']}",
+    ]
+
+
+def came_out(run: Run) -> list[str]:
+    """Say what came out, and what to compare it with."""
+    landmarks, final = run.config["landmarks"], run.final
+    best = min(run.evaluations, key=lambda line: line["val_loss"], default=None)
+    if best is None:
+        return ["nothing has been evaluated yet"]
+    lines = [f"best at step {best['step']:,}: train {best['train_loss']:.4f}, val {best['val_loss']:.4f}"]
+    if final:
+        lines.append(
+            f"on {final['characters']:,} characters of validation text: {final['final_val_loss']:.4f} nats a "
+            f"character = {final['bits_per_character']:.4f} bits; {final['bits_per_byte']:.4f} bits a byte"
+        )
+    return [*lines, f"to compare: a guess at random {landmarks['guess']:.4f}, a bigram table {landmarks['bigram']:.4f}"]
+
+
+def whole_story(run: Run) -> list[str]:
+    """Tell it all: what was asked, the curve, what came out, the last sample."""
+    samples = [line["sample"] for line in run.history if "sample" in line]
+    return [
+        f"{run.path}: {run.state}",
+        *asked(run),
+        "",
+        *_curve(run.evaluations),
+        "",
+        *came_out(run),
+        *(["", "the last sample:", indented(samples[-1])] if samples else []),
+        "",
+        f"notes: {run.folder.notes_path}   losses: {run.folder.png_path}",
+    ]
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return the same as plain data: what `--json` prints."""
+    return {
+        "path": str(run.path),
+        "state": run.state,
+        "config": run.config,
+        "evaluations": run.evaluations,
+        "final": run.final,
+        "checkpoints": [
+            {"step": saved.step, "path": str(saved.path), "sha256": saved.weights_sha256} for saved in run.checkpoints
+        ],
+    }
+
+
+def _curve(evaluations: list[dict[str, Any]], width: int = 30) -> list[str]:
+    """Draw the validation loss as bars, one line an evaluation."""
+    top = max((line["val_loss"] for line in evaluations), default=1)
+    return [
+        f"step {line['step']:>7,}  train {line['train_loss']:.4f}  val {line['val_loss']:.4f}  "
+        + "#" * round(width * line["val_loss"] / top)
+        for line in evaluations
+    ]
