@@ -1,0 +1,15 @@
+"""How a verb hands over its result."""
+
+import json
+import sys
+from typing import Any, TextIO
+
+
+def teller(as_json: bool) -> TextIO:
+    """Return where to tell what is going on: with --json standard output is for the result alone."""
+    return sys.stderr if as_json else sys.stdout
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print a result as one JSON object."""
+    print(json.dumps(result, ensure_ascii=False, indent=2), flush=True)

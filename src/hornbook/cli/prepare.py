@@ -1,0 +1,55 @@
+"""hornbook prepare"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hornbook.cli.options import Json
+from hornbook.cli.output import print_json
+
+
+def prepare(
+    *text: str,
+    out: Annotated[Path, Parameter(help="The folder to write.")],
+    split: Annotated[float, Parameter(help="The share at the beginning that is to train on.")] = 0.9,
+    json: Json = False,
+) -> None:
+    """Write a text as ids, as training reads them: train.bin, val.bin and header.json.
+
+    Example: hornbook prepare my.txt --out prepared
+
+    Parameters
+    ----------
+    text
+        Files, globs, or names of texts.
+    """
+    from dataclasses import asdict
+
+    from hornbook.text import corpora, shards
+    from hornbook.training.progress import Progress, bar
+
+    tell = Progress(sys.stderr)
+    source = corpora.resolve(text)
+    try:
+        data = shards.prepare(
+            source, split=split, folder=out, progress=lambda done, total: tell.now(f"{bar(done, total)} reading …")
+        )
+    finally:
+        tell.clear()
+    result = {
+        "folder": str(out),
+        "train": len(data.train),
+        "val": len(data.val),
+        "vocab_size": data.tokenizer.vocab_size,
+        "dtype": data.train.dtype.name,
+        **asdict(data.text),
+    }
+    if json:
+        print_json(result)
+    else:
+        print(
+            f"{out}: {len(data.train):,} ids to train on, {len(data.val):,} to validate on, {data.train.dtype.name}, "
+            f"{data.tokenizer.vocab_size} different"
+        )

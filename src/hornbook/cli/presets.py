@@ -1,0 +1,57 @@
+"""hornbook presets"""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hornbook.cli.options import Json
+from hornbook.cli.output import print_json
+
+
+def presets(
+    name: str | None = None,
+    /,
+    *,
+    vocab_size: Annotated[int, Parameter(help="How many different characters the text has.")] = 65,
+    json: Json = False,
+) -> None:
+    """List the presets, or show one: its settings, and its parameters part by part.
+
+    Example: hornbook presets quick --vocab-size 87
+
+    Parameters
+    ----------
+    name
+        A preset.
+    """
+    from dataclasses import asdict
+
+    from hornbook.presets import GROUPS, PRESETS, find_preset
+    from hornbook.settings import meanings
+
+    if name is None:
+        if json:
+            print_json({"presets": {preset.name: preset.about for preset in PRESETS.values()}})
+        else:
+            print("\n".join(f"{preset.name:<10} {preset.about}" for preset in PRESETS.values()))
+            print("\nhornbook presets NAME shows one; hornbook train --preset NAME trains it")
+        return
+    from hornbook.model.count import count_config
+
+    preset = find_preset(name)
+    config = preset.model_config(vocab_size)
+    shares = count_config(config)
+    total = sum(share.parameters for share in shares)
+    groups = {"model": config.to_json(), "recipe": preset.recipe.to_json(), "text": asdict(preset.text)}
+    if json:
+        parts = [{"name": s.name, "shape": s.shape, "times": s.times, "parameters": s.parameters} for s in shares]
+        print_json({"name": preset.name, "about": preset.about, **groups, "parts": parts, "parameters": total})
+        return
+    print(f"{preset.name}: {preset.about}\n\nsettings, each to be changed with --set:\n")
+    for group, settings in groups.items():
+        for key, value in settings.items():
+            setting = f"{group}.{key}={'none' if value is None else value}"
+            print(f"  {setting:<34} {meanings(GROUPS[group])[key]}")
+    print(f"\nparameters at a vocabulary of {vocab_size}:\n")
+    print("\n".join(f"  {share}" for share in shares))
+    print(f"  {'in all':<36} {'':>18} {total:>12,}")
