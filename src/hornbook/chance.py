@@ -4,7 +4,7 @@ There is no generator and so no state: number `place` of the stream named by `ke
 the same in every order, on every device, in PyTorch and in C++. A stream's key is hashed from what it belongs
 to, for example (seed, "batch", step).
 
-The mixing function is the 32-bit one by Chris Wellons and TheIronBorn ("lowbias32", hash-prospector).
+The mixing function has the shape and the constants that Chris Wellons's hash-prospector found (by TheIronBorn, 2022).
 """
 
 from typing import Any
@@ -26,7 +26,8 @@ def mix(x: int) -> int:
 def key(*parts: int | str) -> int:
     """Hash what a stream of chance belongs to into its 32-bit key.
 
-    Whole numbers from 0 to 2**64 - 1 count as two words; a string as its length and its UTF-8 bytes, four a word.
+    A whole number from 0 to 2**64 - 1 is three words: 1, and its low and high half. A string is 2, its length, and its
+    UTF-8 bytes, four a word.
     """
     result = _GOLDEN
     for part in parts:
@@ -39,9 +40,9 @@ def _words(part: int | str) -> list[int]:
     if isinstance(part, int):
         if not 0 <= part < 1 << 64:
             raise ValueError(f"{part} is not from 0 to 2**64 - 1")
-        return [part & WORD, part >> 32]
+        return [1, part & WORD, part >> 32]
     data = part.encode("utf-8")
-    return [len(data), *(int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4))]
+    return [2, len(data), *(int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4))]
 
 
 def bits(key: int, place: int) -> int:
@@ -50,13 +51,13 @@ def bits(key: int, place: int) -> int:
 
 
 def uniform(key: int, place: int) -> float:
-    """Return number `place` of the stream `key` as a float in [0, 1), from 53 random bits."""
+    """Return number `place` (0 to 2**31 - 1) of the stream `key` as a float in [0, 1), from 53 random bits."""
     high, low = bits(key, 2 * place), bits(key, 2 * place + 1)
     return ((high << 32 | low) >> 11) / (1 << 53)
 
 
 def below(n: int, key: int, place: int) -> int:
-    """Return number `place` of the stream `key` as a whole number from 0 to n - 1 (64 bits, n far below that)."""
+    """Return number `place` (0 to 2**31 - 1) of the stream `key` as a whole number from 0 to n - 1, n below 2**48."""
     return (bits(key, 2 * place) << 32 | bits(key, 2 * place + 1)) * n >> 64
 
 
@@ -72,3 +73,8 @@ def mix_array(x: Any) -> Any:
     x = x ^ (x >> 15 & 0x1FFFF)
     x = x * signed(_M2)
     return x ^ (x >> 15 & 0x1FFFF)
+
+
+def bits_array(key: Any, places: Any) -> Any:
+    """Do what `bits` does for arrays of int32 that fit one another: keys as an int32 holds them, and places."""
+    return mix_array(mix_array(places) ^ key)

@@ -1,4 +1,4 @@
-"""The textbook: a small GPT from the ground up. It imports torch and nothing else but the hash of `chance`.
+"""The textbook: a small GPT from the ground up. It imports torch, and of hornbook only `chance` and `errors`.
 
 Read it in this order, each file the one before plus one idea: `bigram`, `head`, `multihead`, `block`, `gpt`; then
 `attention` (all heads at once), the parts to choose from (`dropout`, `positions`, `mlp`, `norm`), `cache`, and how

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from hornbook.model.cache import NO_CACHE, Cache
 from hornbook.model.config import ModelConfig
 from hornbook.model.dropout import Dropout
-from hornbook.model.head import lower_triangle
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class MatmulCore(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weights = nn.Identity()  # does nothing: a place to look at the attention weights from
+        self.weights = nn.Identity()  # does nothing: a place to look at the weights from (FusedCore never has them)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: Dropout) -> Tensor:
         """Attend: q (B, H, Tq, D), k and v (B, H, Tk, D) -> (B, H, Tq, D)."""
@@ -65,7 +64,8 @@ class FusedCore(MatmulCore):
         if mask == Causal(0) and q.shape[-2] == k.shape[-2]:  # only then does is_causal mean what we mean
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
         if isinstance(mask, Causal):
-            mask = None if mask.offset >= k.shape[-2] - 1 else lower_triangle(q.shape[-2], k.shape[-2], q.device)
+            sees_all = mask.offset >= k.shape[-2] - 1
+            mask = None if sees_all else allowed_keys(mask, q.shape[-2], k.shape[-2], q.device)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 

@@ -4,6 +4,7 @@ Row i of the table holds a score for every unit that may come after unit i. That
 looks one unit back. Shapes: B batch, T time, V vocabulary.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +17,8 @@ class NextUnit(nn.Module):
     def forward(self, hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
         """Return the mean of -log(the probability given to the target); `targets` (B, T) -> ()."""
         logits = head(hidden)  # (B, T, V)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 is too coarse for a sum
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 class Bigram(nn.Module):
@@ -33,7 +35,10 @@ class Bigram(nn.Module):
         self.loss = loss
 
     def hidden(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
-        """Look each unit's row up: ids (B, T) -> (B, T, V). Nothing needs to be kept."""
+        """Look each unit's row up: ids (B, T) -> (B, T, V).
+
+        A cache keeps what was computed before, for generating (`cache.py`); this model needs nothing from it.
+        """
         cache.advance(ids.shape[1])
         return self.table(ids)
 

@@ -18,6 +18,8 @@ class Block(nn.Module):
     `attention(x, cache)`, `mlp(x)`, the norms and the dropouts all map (B, T, C) to (B, T, C).
     """
 
+    ends_in_norm = False
+
     def __init__(
         self,
         attention: nn.Module,
@@ -53,6 +55,8 @@ class BranchNorm(Block):
 
 class PostNorm(Block):
     """LN(x + f(x)): norm the stream after each addition (Vaswani 2017, section 3.1)."""
+
+    ends_in_norm = True
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """(B, T, C) -> (B, T, C)."""

@@ -11,7 +11,8 @@ in the config. What each kind of part is given, and what it maps to what:
 | block | `Part(attention, mlp, attention_norm, mlp_norm, attention_dropout, mlp_dropout)` | `part(x, cache)` |
 | kind | `part(config, find)` | a model: `hidden`, `head`, `loss` |
 
-`site` is the part's name in the model; a `Dropout` inside it takes it as the beginning of its own.
+`site` is the part's name in the model; a `Dropout` inside it takes it as the beginning of its own. `find("mlp")` gives
+the part that the config names.
 """
 
 from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ def _gpt(config: ModelConfig, find: Find) -> nn.Module:
         find("positions")(config, "positions"),
         Dropout(config.embedding_rate, "embedding"),
         [make_block(f"blocks.{i}") for i in range(config.n_layer)],
-        nn.Identity() if block is PostNorm else norm(config, "norm"),  # post-norm blocks end in a norm already
+        nn.Identity() if getattr(block, "ends_in_norm", False) else norm(config, "norm"),
         head,
         NextUnit(),
     )
@@ -123,7 +124,7 @@ def build(config: ModelConfig, seed: int = 0, parts: Parts = PARTS) -> Any:
         return parts[kind][name]
 
     with torch.random.fork_rng(devices=[]):  # a learner's part may draw from torch: from the seed too, and unnoticed
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = find("kind")(config, find)
     weights.initialise(model, config, seed)
     return model

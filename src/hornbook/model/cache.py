@@ -7,7 +7,10 @@ from torch import Tensor, nn
 
 
 class Cache:
-    """Room for the keys and values of up to `block_size` units, for each attention that asks."""
+    """Room for the keys and values of up to `block_size` units, for each attention that asks.
+
+    It writes in place: for generating, without gradients.
+    """
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size

@@ -80,7 +80,7 @@ class ModelConfig:
             if value is not None and not 0 <= value < 1:
                 raise UsageError(f"model.{name} is {value}; it has to be from 0 to below 1.")
         if not 0 < self.init_std < float("inf"):
-            raise UsageError(f"model.init_std is {self.init_std}; it has to be above 0.")
+            raise UsageError(f"model.init_std is {self.init_std}; it has to be above 0 and finite.")
         if self.n_embd % self.n_head:
             fitting = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
             near = min(fitting, key=lambda h: abs(h - self.n_head))

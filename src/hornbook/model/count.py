@@ -34,7 +34,10 @@ def count(model: nn.Module) -> list[Share]:
     The lines sum to exactly the parameters that the model trains.
     """
     shares: dict[tuple[str, tuple[int, ...]], int] = {}
+    buffers = dict(model.named_buffers())
     for name, weight in get_weights(model).items():
+        if name in buffers:
+            continue
         place = ".".join("*" if part.isdigit() else part for part in name.split("."))
         shares[place, tuple(weight.shape)] = shares.get((place, tuple(weight.shape)), 0) + 1
     return [Share(name, shape, times) for (name, shape), times in shares.items()]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook import chance
+from hornbook.errors import UsageError
 
 
 class Dropout(nn.Module):
@@ -26,25 +27,31 @@ class Dropout(nn.Module):
         self.site = site
         # a tensor, not two numbers, so that a compiled step stays compiled: [key of this step and site, first row]
         self.register_buffer("clock", torch.zeros(2, dtype=torch.int32), persistent=False)
+        self.told = False  # whether a `Clock` ever said what step it is
 
     @property
     def active(self) -> bool:
         """Whether units drop out now."""
         return self.training and self.p > 0
 
-    def dropped(self, rows: int, places: int, first: int) -> Tensor:
-        """Say which units are silent: bool (rows, places), for the places from `first` on."""
-        key, row = self.clock
-        row_keys = chance.mix_array(torch.arange(rows, dtype=torch.int32, device=row.device) + row)
-        row_keys = chance.mix_array(row_keys ^ key)  # (rows,)
-        numbers = torch.arange(first, first + places, dtype=torch.int32, device=row.device)
-        bits = chance.mix_array(chance.mix_array(numbers) ^ row_keys[:, None])  # (rows, places)
-        return bits < round(self.p * 2**32) - 2**31  # the bits are signed: the smallest is -2**31
+    def dropped(self, rows: int, places: int, start: int) -> Tensor:
+        """Say which units are silent: bool (rows, places), for the places from `start` on."""
+        key, first_row = self.clock
+        numbers = torch.arange(rows, dtype=torch.int32, device=key.device) + first_row
+        row_keys = chance.bits_array(key, numbers)  # (rows,)
+        numbers = torch.arange(start, start + places, dtype=torch.int32, device=key.device)
+        bits = chance.bits_array(row_keys[:, None], numbers)  # (rows, places)
+        return bits < min(round(self.p * 2**32), 2**32 - 1) - 2**31  # the bits are signed: the smallest is -2**31
 
     def forward(self, x: Tensor, head: int = 0) -> Tensor:
         """Drop units of x (B, …). Where x is one head of a layer's, `head` says which: all share one site."""
         if not self.active:
             return x
+        if not self.told:
+            raise UsageError(
+                f"the dropout at {self.site!r} was never told what step it is: before each step of training, call "
+                "clock.set(step) of a clock = Clock(model.modules(), seed)."
+            )
         places = x[0].numel()
         dropped = self.dropped(x.shape[0], places, head * places)
         return x.masked_fill(dropped.view(x.shape), 0) / (1 - self.p)
@@ -66,4 +73,5 @@ class Clock:
         if self.dropouts:
             key = chance.key(self.seed, "dropout", step)
             for site, dropout in self.dropouts:
+                dropout.told = True
                 dropout.clock.copy_(torch.tensor([chance.signed(chance.mix(key ^ site)), row], dtype=torch.int32))

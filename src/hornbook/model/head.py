@@ -24,7 +24,10 @@ def lower_triangle(Tq: int, Tk: int, device: torch.device) -> Tensor:
 
 
 class Head(nn.Module):
-    """One head: softmax(Q·Kᵀ / √D)·V, where no place may look ahead."""
+    """One head: softmax(Q·Kᵀ / √D)·V, where no place may look ahead.
+
+    `site` is this attention's name in the model, `number` the head's among its heads: they say which units drop out.
+    """
 
     def __init__(self, config: ModelConfig, site: str, number: int = 0) -> None:
         super().__init__()

@@ -8,7 +8,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hornbook.errors import UsageError
 from hornbook.model.config import ModelConfig
+
+
+def check_room(end: int, block_size: int) -> None:
+    """Raise `UsageError` for a text that goes on beyond the last place there is."""
+    if end > block_size:
+        raise UsageError(f"a text of {end} units is longer than block_size={block_size}: give the model its last ones.")
 
 
 class Learned(nn.Module):
@@ -20,6 +27,7 @@ class Learned(nn.Module):
 
     def forward(self, x: Tensor, start: int) -> Tensor:
         """x (B, T, C), whose first unit stands at place `start` -> (B, T, C)."""
+        check_room(start + x.shape[1], self.table.num_embeddings)
         places = torch.arange(start, start + x.shape[1], device=x.device)  # (T,)
         return x + self.table(places)  # (T, C) is the same for every row
 
@@ -42,6 +50,7 @@ class Sinusoidal(nn.Module):
 
     def forward(self, x: Tensor, start: int) -> Tensor:
         """x (B, T, C), whose first unit stands at place `start` -> (B, T, C)."""
+        check_room(start + x.shape[1], len(self.table))
         return x * math.sqrt(x.shape[2]) + self.table[start : start + x.shape[1]]
 
 

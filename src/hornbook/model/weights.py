@@ -17,9 +17,8 @@ from hornbook.model.config import ModelConfig
 
 def normal(key: int, n: int) -> Tensor:
     """Draw n values from N(0, 1): float64 (n,), value i from numbers 2i and 2i+1 of the stream (Box, Muller 1958)."""
-    numbers = chance.mix_array(torch.arange(2 * n, dtype=torch.int32))
-    bits = chance.mix_array(numbers ^ chance.signed(key))
-    uniform = ((bits.to(torch.int64) & chance.WORD) + 0.5).to(torch.float64) / 2**32  # never 0
+    bits = chance.bits_array(chance.signed(key), torch.arange(2 * n, dtype=torch.int32))
+    uniform = ((bits.to(torch.int64) & chance.WORD).to(torch.float64) + 0.5) / 2**32  # never 0
     return (-2 * uniform[0::2].log()).sqrt() * (2 * math.pi * uniform[1::2]).cos()
 
 
@@ -37,14 +36,21 @@ def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
     """Give every weight its first value, from (seed, name, place): changing one part leaves all others as they were."""
     if next(model.parameters()).is_meta:
         return  # a model without memory, to be counted
-    load_weights(model, {name: first_value(name, w, config, seed) for name, w in get_weights(model).items()})
+    buffers = dict(model.named_buffers())  # a learner's part may have some: they are not learned, and stay
+    weights = {name: weight for name, weight in get_weights(model).items() if name not in buffers}
+    firsts = {name: first_value(name, weight, config, seed) for name, weight in weights.items()}
+    load_weights(model, get_weights(model) | firsts)
 
 
 def get_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return every weight by its name, tied ones once. The tensors may share the model's memory."""
+    weights: dict[str, Tensor] = {}
     seen: set[Tensor] = set()
-    state: dict[str, Tensor] = model.state_dict(keep_vars=True)
-    return {n: w.detach() for n, w in state.items() if not (w in seen or seen.add(w))}  # type: ignore[func-returns-value]
+    for name, weight in model.state_dict(keep_vars=True).items():
+        if weight not in seen:
+            weights[name] = weight.detach()
+            seen.add(weight)
+    return weights
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -56,3 +62,22 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if weight.shape != own[name].shape:
             raise UsageError(f"the weight {name!r} is {tuple(weight.shape)}; the model's is {tuple(own[name].shape)}.")
     model.load_state_dict(dict(weights), strict=False)  # not strict: of tied weights one name is absent
+
+
+def stack_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """On saving: heads.0.query.weight, heads.1.query.weight, … (D, C) become query.weight (C, C)."""
+    rows = [name for name in state if name.startswith(f"{prefix}heads.")]
+    stacks: dict[str, list[Tensor]] = {}
+    for name in rows:
+        stacks.setdefault(name.removeprefix(f"{prefix}heads.").partition(".")[2], []).append(state.pop(name))
+    state.update({prefix + name: torch.cat(parts) for name, parts in stacks.items()})
+
+
+def split_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """On loading: query.weight (C, C) becomes heads.0.query.weight, heads.1.query.weight, … (D, C)."""
+    heads = module.heads
+    assert isinstance(heads, nn.ModuleList)
+    for name, _parameter in list(heads[0].named_parameters()):
+        if (whole := state.pop(prefix + name, None)) is not None:
+            for number, part in enumerate(whole.chunk(len(heads))):
+                state[f"{prefix}heads.{number}.{name}"] = part
