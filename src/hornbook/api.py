@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,7 +18,7 @@ from hornbook.model.count import count_config, parameters
 from hornbook.presets import Preset, find_preset
 from hornbook.run import Run, Texts, resolve
 from hornbook.runs import environment, notes, picture
-from hornbook.runs.folder import RunFolder
+from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
@@ -27,7 +27,7 @@ from hornbook.training import baselines
 from hornbook.training.budget import fit_steps
 from hornbook.training.devices import check_memory, choose_device, choose_dtype
 from hornbook.training.loop import fit, score_whole
-from hornbook.training.progress import Progress, Silent, bar
+from hornbook.training.progress import Progress, bar, teller
 from hornbook.training.task import Task
 
 
@@ -43,16 +43,17 @@ def train(
     minutes: float | None = None,
     device: str = "auto",
     dtype: str | None = None,
-    progress: TextIO | None = sys.stdout,
+    progress: TextIO | bool = True,
 ) -> Run:
     """Train a model on a text and return its run.
 
     `text` is a path, a glob, the name of a text, or several of them; None takes the first named text that can be had.
     `settings` such as {"model.n_layer": 8} change the preset's, after those of the TOML file `config`. `out` is the
-    run's folder (default: runs/<text>-<preset>). `progress` is where to tell what is going on; None is nowhere.
+    run's folder (default: runs/<text>-<preset>). `progress` is where to tell what is going on: a stream, True for
+    standard output, False for nowhere.
     Raises `UsageError` for what can't be done, with what to do instead.
     """
-    tell = Progress(progress) if progress else Silent()
+    tell = teller(progress)
     if not 0 <= seed < 1 << 64:
         raise UsageError(f"the seed is {seed}; it has to be from 0 to 2**64 - 1.")
     asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed(settings or {})
@@ -61,24 +62,24 @@ def train(
     if asked.recipe.steps is None and asked.recipe.minutes is None:
         raise UsageError("say how long to train: --steps or --minutes.")
     where = choose_device(device)
+    count_config(asked.model_config(vocab_size=2))  # before the text is read: what can't be says so at once
     try:
-        folder = RunFolder.create(Path(out), "") if out else None  # first: a folder that is taken says so at once
-        return _train(text, asked, folder, seed, where, tell)
+        return _train(text, asked, Path(out) if out else None, seed, where, tell)
     finally:
         tell.clear()
 
 
-def resume(path: str | Path, progress: TextIO | None = sys.stdout) -> Run:
+def resume(path: str | Path, progress: TextIO | bool = True) -> Run:
     """Go on with a run from its newest checkpoint; what comes out is what it would have been without the break.
 
     Raises `UsageError` for a folder that is no run, and for a text that is not the run's any more.
     """
-    tell = Progress(progress) if progress else Silent()
+    tell = teller(progress)
     run = Run(RunFolder.open(Path(path)))
+    config = run.config
     if run.final:
         tell.say(f"{run.path} is done: nothing is left to train. See it with: hornbook show {run.path}")
         return run
-    config = run.config
     device = choose_device(config["device"])
     torch.set_num_threads(config["threads"])
     model = build(run.model_config, config["seed"]).to(device)
@@ -96,18 +97,13 @@ def open_run(path: str | Path) -> Run:
     return Run(RunFolder.open(Path(path)))
 
 
-def _train(
-    text: Texts | None, asked: Preset, folder: RunFolder | None, seed: int, device: torch.device, tell: Progress
-) -> Run:
+def _train(text: Texts | None, asked: Preset, out: Path | None, seed: int, device: torch.device, tell: Progress) -> Run:
     """Do what `train` says, once the settings are known to be right."""
-    try:
-        source = _source(text, tell)
-        folder = folder or RunFolder.create(None, f"{source.label}-{asked.name}")
+    if out:
+        check_free(out)  # first: a folder that is taken says so before a text is looked for
+    source = _source(text, tell)
+    with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
-    except BaseException:
-        if folder:
-            folder.abandon()
-        raise
     return _fit(task, folder, tell)
 
 
@@ -122,7 +118,7 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
         )
     size = sum(share.parameters for share in count_config(config))
     tell.say(f"model: {story.describe_model(config)}; {size:,} parameters")
-    check_memory(size, device)
+    check_memory(config, asked.recipe, size, device)
     model = build(config, seed).to(device)
     landmarks = {
         "guess": baselines.uniform(config.vocab_size),
@@ -137,7 +133,7 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
     tell.say(
         f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} characters"
         + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
-        + f"; {dtype} on {device.type}, {torch.get_num_threads()} threads; the run is {folder.path}"
+        + f"; {dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
     )
     tell.say(
         f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of which "
@@ -195,7 +191,7 @@ def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
     units = "".join(unit for unit in data.tokenizer.units if unit.isprintable() and not unit.isspace())
     tell.say(
         f"vocabulary: {data.tokenizer.vocab_size} characters ({units[:60]}{'…' if len(units) > 60 else ''}); "
-        f"{len(data.train):,} of the text train, {len(data.val):,} validate"
+        f"{len(data.train):,} to learn from, {len(data.val):,} to be tested on"
     )
     return data
 
@@ -203,7 +199,14 @@ def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
 def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
     """Train until done or stopped; then score, draw and note what came out."""
     run = Run(folder)
-    outcome = fit(task, folder, tell)
+    try:
+        outcome = fit(task, folder, tell)
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        raise UsageError(
+            f"the disk is full: make room, then go on with `hornbook resume {folder.path}`; what was saved is whole."
+        ) from error
     if outcome != "stopped" and run.final is None:
         score_whole(task, folder, tell)
     tell.now("drawing the losses …")
@@ -216,7 +219,7 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
     notes.add(folder, "Came out", came_out)
     tell.say("\n".join(came_out))
     tell.say(f"the losses as a picture: {folder.png_path}")
-    tell.say(f'next: hornbook generate {folder.path} --prompt "{_opening(task)}"   or: hornbook show {folder.path}')
+    tell.say(f'next: hornbook generate {folder.path} --prompt "{_opening(task)}"\n      hornbook show {folder.path}')
     return run
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from hornbook.errors import UsageError, nearest
 from hornbook.model.config import ModelConfig
 from hornbook.settings import check_names, convert
+from hornbook.text.shards import check_split
+from hornbook.text.tokenizer import named
 from hornbook.training.recipe import Recipe
 
 
@@ -20,6 +22,10 @@ class TextSettings:
     """what a unit is: characters"""
     split: float = 0.9
     """the share at the beginning that is trained on; the rest validates"""
+
+    def __post_init__(self) -> None:
+        named(self.tokenizer)
+        check_split(self.split)
 
 
 GROUPS: dict[str, type] = {"model": ModelConfig, "recipe": Recipe, "text": TextSettings}

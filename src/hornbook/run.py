@@ -13,7 +13,7 @@ import torch
 
 from hornbook.errors import UsageError
 from hornbook.generation.generator import quicken
-from hornbook.generation.sampling import Sampling
+from hornbook.generation.sampling import Sampling, check_whole
 from hornbook.generation.streaming import stream
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
@@ -30,7 +30,7 @@ from hornbook.text.tokenizer import Tokenizer, from_json
 from hornbook.text.units import Ids, Unknown
 from hornbook.training.devices import choose_device
 from hornbook.training.evaluate import Score, evaluate, random_batches
-from hornbook.training.progress import Progress, Silent, bar
+from hornbook.training.progress import Progress, Silent, bar, teller
 from hornbook.training.recipe import Recipe
 
 Texts = str | Path | Sequence[str | Path]
@@ -51,6 +51,9 @@ CONFIG: dict[str, type] = {
     "landmarks": dict,
 }
 """What stands in a run's config.json."""
+
+TEXT = {"label", "origin", "paths", "characters", "tokenizer", "split", "vocabulary", "ids"}
+"""What stands under "text" in it."""
 
 
 def resolve(text: Texts) -> Source:
@@ -79,6 +82,8 @@ class Run:
         for name, kind in CONFIG.items():
             if type(config.get(name)) is not kind:
                 raise UsageError(f"{self.folder.config_path} is damaged: {name!r} is missing or not what it should be.")
+        for name in TEXT - config["text"].keys():
+            raise UsageError(f"{self.folder.config_path} is damaged: its 'text' lacks {name!r}.")
         return config
 
     @cached_property
@@ -177,14 +182,16 @@ class Run:
         )
 
     def generate(self, prompt: str = "", **how: Any) -> str:
-        """Return the prompt and its continuation. Takes what `stream` takes, but one sample."""
+        """Return the prompt and its continuation. Takes what `stream` takes, but for `samples`."""
+        if "samples" in how:
+            raise UsageError("generate returns one text; for several, take them from stream(…, samples=…).")
         return prompt + "".join(piece for _, piece in self.stream(prompt, **how))
 
     def evaluate(
-        self, text: Texts | None = None, *, unknown: Unknown = "error", progress: TextIO | None = None
+        self, text: Texts | None = None, *, unknown: Unknown = "error", progress: TextIO | bool = False
     ) -> Score:
         """Score the whole validation split, or another text, exactly: in float32, every unit but the first once."""
-        tell = Progress(progress) if progress else Silent()
+        tell = teller(progress)
         ids = self._ids(text, unknown)
         show = lambda done, total: tell.now(f"{bar(done, total)} scoring …")  # noqa: E731
         try:
@@ -198,8 +205,14 @@ class Run:
         chunks = read_chunks(resolve(text).paths)
         return np.concatenate([np.zeros(0, np.uint8), *self.tokenizer.encode_chunks(chunks, unknown)])
 
+    def count_unknown(self, text: Texts) -> int:
+        """Return how many characters of a text the model does not know: what "skip" and "replace" are about."""
+        characters = sum(len(chunk) for chunk in read_chunks(resolve(text).paths))
+        return characters - int(self.tokenizer.unit_characters[self._ids(text, "skip")].sum())
+
     def evaluate_random(self, n: int, text: Texts | None = None, *, unknown: Unknown = "error") -> float:
         """Return the mean loss of n random batches of the recipe's size: the field's usual, noisy estimate."""
+        check_whole("random_batches", n, 1, "200 is usual")
         ids = self._ids(text, unknown)
         size = self.recipe.batch_size
         return random_batches(self.model, ids, self.model_config.block_size, size, n, self.config["seed"])

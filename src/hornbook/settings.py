@@ -33,7 +33,7 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of tables (`[model]`, `[recipe]`, `[text]`) as {"model.n_layer": 8, …}."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -71,7 +71,7 @@ def convert(name: str, value: Any, kind: type) -> Any:
                 number = wanted(value)
             except (TypeError, ValueError, OverflowError):
                 continue
-            if number == float(value):  # 0.5 is no whole number
+            if isinstance(value, str) or number == value:  # int(0.5) is 0, int("0.5") an error
                 return number
         elif isinstance(value, wanted):
             return value

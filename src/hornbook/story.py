@@ -4,17 +4,18 @@ from typing import Any
 
 from hornbook.model.config import ModelConfig
 from hornbook.run import Run
-from hornbook.training.progress import indented
+from hornbook.training.progress import FRAME
+
+BLOCKS = {"pre": "pre-norm", "branch": "branch norm", "post": "post-norm", "plain": "no residual stream"}
 
 
 def describe_model(config: ModelConfig) -> str:
     """Say in one line what a model is."""
     if config.kind == "bigram":
         return f"a bigram table of {config.vocab_size} × {config.vocab_size}"
-    return (
-        f"{config.n_layer} × {config.block}-block, {config.n_head} heads ({config.attention}), width {config.n_embd}, "
-        f"context {config.block_size}"
-    )
+    blocks = f"{config.n_layer} block{'s' if config.n_layer > 1 else ''} ({BLOCKS.get(config.block, config.block)})"
+    heads = f"{config.n_head} head{'s' if config.n_head > 1 else ''} ({config.attention})"
+    return f"{blocks}, {heads}, width {config.n_embd}, context {config.block_size}"
 
 
 def asked(run: Run) -> list[str]:
@@ -45,15 +46,15 @@ def came_out(run: Run) -> list[str]:
 
 def whole_story(run: Run) -> list[str]:
     """Tell it all: what was asked, the curve, what came out, the last sample."""
-    samples = [line["sample"] for line in run.history if "sample" in line]
+    samples = [line["sample"].strip("\n").splitlines() for line in run.history if "sample" in line]
     return [
         f"{run.path}: {run.state}",
         *asked(run),
         "",
-        *_curve(run.evaluations),
+        *_curve(run.evaluations, run.config["landmarks"]["guess"]),
         "",
         *came_out(run),
-        *(["", "the last sample:", indented(samples[-1])] if samples else []),
+        *(["", "the last sample:", *(FRAME + line for line in samples[-1])] if samples else []),
         "",
         f"notes: {run.folder.notes_path}   losses: {run.folder.png_path}",
     ]
@@ -73,11 +74,11 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def _curve(evaluations: list[dict[str, Any]], width: int = 30) -> list[str]:
-    """Draw the validation loss as bars, one line an evaluation."""
-    top = max((line["val_loss"] for line in evaluations), default=1)
+def _curve(evaluations: list[dict[str, Any]], guess: float, width: int = 24) -> list[str]:
+    """Draw the validation loss as bars, one line an evaluation: full is a guess at random, empty the best there was."""
+    best = min((line["val_loss"] for line in evaluations), default=0)
     return [
         f"step {line['step']:>7,}  train {line['train_loss']:.4f}  val {line['val_loss']:.4f}  "
-        + "#" * round(width * line["val_loss"] / top)
+        + "#" * round(width * min(1.0, (line["val_loss"] - best) / max(guess - best, 1e-9)))
         for line in evaluations
     ]

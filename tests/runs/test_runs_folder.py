@@ -163,7 +163,7 @@ def test_what_is_not_a_run_is_told_so():
     )
     run_at("runs/shakespeare-quick")
     run_at("runs/goethe")
-    assert refusal(RunFolder.open, Path("runs/shakespear-quick")).endswith("did you mean 'shakespeare-quick'?")
+    assert refusal(RunFolder.open, Path("runs/shakespear-quick")).endswith("did you mean 'runs/shakespeare-quick'?")
     assert refusal(RunFolder.open, Path("goethe")).endswith("did you mean 'runs/goethe'?")
     assert refusal(RunFolder.open, Path("zzz")).endswith("known: runs/goethe, runs/shakespeare-quick.")
     assert refusal(RunFolder.open, Path("runs")).startswith("runs is not a run, it has no config.json; ")

@@ -154,7 +154,7 @@ def test_what_can_not_be_opened_is_refused_in_one_line(write, tmp_path, monkeypa
         str(tmp_path / "b.txt"): f"no such file: {tmp_path / 'b.txt'}",
         str(tmp_path / "*.md"): f"no file matches {tmp_path / '*.md'}",
         str(tmp_path): f"{tmp_path} is a folder; name its files, for example '{tmp_path / '*.txt'}'",
-        "": "no such file: ",
+        "": "no such file: ''",
         "To be, or not to be?\n"
         * 100: "no file matches 'To be, or not to be?\\nTo be, or not to be?\\nTo be, or not to b…'",
         "a\0b": "no such file: 'a\\x00b'",

@@ -25,16 +25,24 @@ Usage: hornbook VERB …
   hornbook --version
 """
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line: what the `hornbook` command calls. Exits with 0, or with 2 for what can't be done."""
     words = sys.argv[1:]
-    if not words or words[0] in ("--help", "-h", "help"):  # answered here: nothing needs to be imported for it
-        from hornbook.cli.console import set_up
+    try:
+        if words[:1] == ["help"] and len(words) > 1:
+            words = [words[1], "--help"]
+        if not words or words[0] in ("--help", "-h", "help"):  # answered here: nothing needs to be imported for it
+            from hornbook.cli.console import set_up
 
-        set_up()
-        print(HELP.format(verbs="\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())), end="")
-        return
-    from hornbook.cli.app import run
+            set_up()
+            print(HELP.format(verbs="\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())), end="")
+            return
+        from hornbook.cli.app import run
 
-    sys.exit(run(words))
+        sys.exit(run(words))
+    except KeyboardInterrupt:
+        print("hornbook: interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -2,16 +2,16 @@
 
 import os
 import sys
+from errno import ENOSPC
 from importlib.metadata import version
 
 import cyclopts
+from cyclopts.exceptions import UnusedCliTokensError
 from rich.console import Console
 
 from hornbook.cli import VERBS
 from hornbook.cli.console import set_up
 from hornbook.errors import UsageError
-
-NO_ROOM, INTERRUPTED = 28, 130
 
 
 def make_app() -> cyclopts.App:
@@ -23,6 +23,7 @@ def make_app() -> cyclopts.App:
         help_format="plaintext",
         console=Console(),
         error_console=Console(stderr=True),
+        suppress_keyboard_interrupt=False,
     )
     for verb in VERBS:
         app.command(f"hornbook.cli.{verb}:{verb}", name=verb)
@@ -30,25 +31,32 @@ def make_app() -> cyclopts.App:
 
 
 def run(words: list[str]) -> int:
-    """Do what the words say and return the exit code: 0; 2 after one line on what can't be done; 130 after Ctrl-C."""
+    """Do what the words say and return the exit code: 0, or 2 after one line on what can't be done."""
     set_up()
     try:
-        make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+        make_app()(
+            words,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except UnusedCliTokensError as error:
+        return _say(f"too many words: {' '.join(error.unused_tokens or [])}")
     except (UsageError, cyclopts.CycloptsError) as error:
         return _say(str(error))
-    except KeyboardInterrupt:
-        _say("interrupted.")
-        return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has left: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        if error.errno == NO_ROOM:
-            return _say(
-                f"the disk is full{where}: make room, then go on with `hornbook resume RUN`; what was saved is whole."
-            )
-        return _say(f"{error.strerror or error}{where}")
+        full = "the disk is full: make room and try again"
+        return _say(f"{full if error.errno == ENOSPC else error.strerror or error}{where}")
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return _say(
+            "not enough memory: try a smaller recipe.batch_size (or a larger recipe.accumulate), model.block_size or "
+            "model.n_embd."
+        )
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json, Unknown
+from hornbook.cli.options import Json, Unknown, whole
 from hornbook.cli.output import print_json
 
 
@@ -18,8 +18,8 @@ def evaluate(
         str | None, Parameter(help="Another text to score, whole, in place of the validation text.")
     ] = None,
     random_batches: Annotated[
-        int, Parameter(help="Also the field's usual estimate: the mean of N random batches.")
-    ] = 0,
+        int | None, Parameter(converter=whole, help="Also the field's usual estimate: the mean of N random batches.")
+    ] = None,
     unknown: Unknown = "error",
     json: Json = False,
 ) -> None:
@@ -37,12 +37,16 @@ def evaluate(
     opened = api.open_run(run)
     score = opened.evaluate(text, unknown=unknown, progress=sys.stderr)
     result = {**score.to_json(), "step": opened.checkpoint.step, "text": text or "validation"}
-    if random_batches:
+    if text and unknown != "error":
+        result["unknown_characters"] = opened.count_unknown(text)
+    if random_batches is not None:
         result["val_loss_random_batches"] = opened.evaluate_random(random_batches, text, unknown=unknown)
     if json:
         print_json(result)
         return
     print(f"{score.nats_per_character:.4f} nats a character ({score.characters:,} characters, step {result['step']:,})")
+    if "unknown_characters" in result:
+        print(f"{result['unknown_characters']:,} characters that the model does not know: {unknown}")
     print(f"{score.bits_per_character:.4f} bits a character, {score.bits_per_byte:.4f} bits a byte")
-    if random_batches:
+    if random_batches is not None:
         print(f"{result['val_loss_random_batches']:.4f} mean of {random_batches} random batches")

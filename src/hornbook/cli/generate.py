@@ -6,8 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json, Seed, Unknown
+from hornbook.cli.options import Json, Seed, Unknown, whole
 from hornbook.cli.output import print_json
+
+STOP = "End before this text; may be given again."
 
 
 def generate(
@@ -15,19 +17,19 @@ def generate(
     /,
     *,
     prompt: Annotated[str, Parameter(help="What the text begins with.", allow_leading_hyphen=True)] = "",
-    tokens: Annotated[int, Parameter(help="How many units to write.")] = 500,
+    tokens: Annotated[int, Parameter(converter=whole, help="How many units to write.")] = 500,
     temperature: Annotated[float, Parameter(help="0: always the likeliest unit; 1: as the model has it.")] = 0.8,
-    top_k: Annotated[int | None, Parameter(help="Only from the K likeliest units.")] = None,
-    top_p: Annotated[float | None, Parameter(help="Only from the likeliest units that share P of the chance.")] = None,
-    stop: Annotated[list[str] | None, Parameter(negative="", help="End before this text; may be given again.")] = None,
+    top_k: Annotated[int | None, Parameter(converter=whole, help="Only from the K likeliest units.")] = None,
+    top_p: Annotated[float | None, Parameter(help="Only from the likeliest units that share the chance P.")] = None,
+    stop: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True, help=STOP)] = None,
     seed: Seed = 1,
-    samples: Annotated[int, Parameter(help="How many texts.")] = 1,
+    samples: Annotated[int, Parameter(converter=whole, help="How many texts.")] = 1,
     unknown: Unknown = "error",
     json: Json = False,
 ) -> None:
     """Let a run write. Text comes as it is made.
 
-    Example: hornbook generate runs/my-quick --prompt "To be" --tokens 300 --temperature 0.7 --top-k 20
+    Example: hornbook generate runs/my-quick --prompt "To be" --tokens 300
 
     Parameters
     ----------

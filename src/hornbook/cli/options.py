@@ -1,14 +1,32 @@
 """The words that several verbs take."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+
+def whole(kind: Any, tokens: Sequence[Any]) -> int:
+    """Read a whole number; 1.5 is none, and is not rounded."""
+    word = tokens[0].value
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError(f"{word!r} is not a whole number.") from None
+
+
 Json = Annotated[
     bool,
-    Parameter(name="--json", negative="", help="The result as JSON on standard output, all else on standard error."),
+    Parameter(
+        name="--json",
+        negative="",
+        show_default=False,
+        help="The result as JSON on standard output, all else on standard error.",
+    ),
 ]
-Seed = Annotated[int, Parameter(help="What all chance comes from: the same seed, the same result.")]
+Seed = Annotated[
+    int, Parameter(converter=whole, help="Where all chance comes from: the same seed gives the same result.")
+]
 Unknown = Annotated[
     Literal["error", "skip", "replace"],
     Parameter(help="What to do with a character that the model does not know."),

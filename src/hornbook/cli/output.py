@@ -11,5 +11,6 @@ def teller(as_json: bool) -> TextIO:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Print a result as one JSON object."""
-    print(json.dumps(result, ensure_ascii=False, indent=2), flush=True)
+    """Print a result as one JSON object: as UTF-8, or where the console can't, with JSON's own escapes."""
+    can = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(result, ensure_ascii=not can, indent=2), flush=True)

@@ -12,7 +12,7 @@ from hornbook.cli.output import print_json
 
 def prepare(
     *text: str,
-    out: Annotated[Path, Parameter(help="The folder to write.")],
+    out: Annotated[Path | None, Parameter(help="The folder to write.")] = None,
     split: Annotated[float, Parameter(help="The share at the beginning that is to train on.")] = 0.9,
     json: Json = False,
 ) -> None:
@@ -27,9 +27,12 @@ def prepare(
     """
     from dataclasses import asdict
 
+    from hornbook.errors import UsageError
     from hornbook.text import corpora, shards
     from hornbook.training.progress import Progress, bar
 
+    if out is None:
+        raise UsageError("say where to write: --out FOLDER.")
     tell = Progress(sys.stderr)
     source = corpora.resolve(text)
     try:

@@ -4,15 +4,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json
+from hornbook.cli.options import Json, whole
 from hornbook.cli.output import print_json
+
+USED_BY_BIGRAM = {"kind", "block_size", "init_std"}
 
 
 def presets(
     name: str | None = None,
     /,
     *,
-    vocab_size: Annotated[int, Parameter(help="How many different characters the text has.")] = 65,
+    vocab_size: Annotated[int, Parameter(converter=whole, help="How many different characters the text has.")] = 65,
     json: Json = False,
 ) -> None:
     """List the presets, or show one: its settings, and its parameters part by part.
@@ -47,11 +49,12 @@ def presets(
         parts = [{"name": s.name, "shape": s.shape, "times": s.times, "parameters": s.parameters} for s in shares]
         print_json({"name": preset.name, "about": preset.about, **groups, "parts": parts, "parameters": total})
         return
+    used = USED_BY_BIGRAM if config.kind == "bigram" else groups["model"].keys() - {"vocab_size"}
     print(f"{preset.name}: {preset.about}\n\nsettings, each to be changed with --set:\n")
     for group, settings in groups.items():
         for key, value in settings.items():
-            setting = f"{group}.{key}={'none' if value is None else value}"
-            print(f"  {setting:<34} {meanings(GROUPS[group])[key]}")
+            if group != "model" or key in used:
+                print(f"  {f'{group}.{key}={str(value).lower()}':<34} {meanings(GROUPS[group])[key]}")
     print(f"\nparameters at a vocabulary of {vocab_size}:\n")
     print("\n".join(f"  {share}" for share in shares))
     print(f"  {'in all':<36} {'':>18} {total:>12,}")

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json, Seed
+from hornbook.cli.options import Json, Seed, whole
 from hornbook.cli.output import print_json, teller
+
+SET = "NAME=VALUE: settings to change; `hornbook presets NAME` lists them."
 
 
 def train(
@@ -16,28 +18,37 @@ def train(
     set_: Annotated[
         list[str] | None,
         Parameter(
-            name="--set", consume_multiple=True, negative="", help="NAME=VALUE: a setting to change, or several."
+            name="--set",
+            consume_multiple=True,
+            negative="",
+            help=SET,
         ),
     ] = None,
     config: Annotated[Path | None, Parameter(help="A TOML file of settings to change.")] = None,
     seed: Seed = 1,
-    steps: Annotated[int | None, Parameter(help="How many updates.")] = None,
+    steps: Annotated[int | None, Parameter(converter=whole, help="How many updates.")] = None,
     minutes: Annotated[float | None, Parameter(help="How long, in place of --steps; 0.5 is half a minute.")] = None,
     device: Annotated[str, Parameter(help="cpu, cuda, mps; auto takes a GPU where there is one.")] = "auto",
-    dtype: Annotated[str | None, Parameter(help="float32, bfloat16 or auto.")] = None,
+    dtype: Annotated[str | None, Parameter(help="float32, bfloat16 or auto [default: as the preset says].")] = None,
     json: Json = False,
 ) -> None:
     """Train a model on a text. Ctrl-C stops and saves; `hornbook resume` goes on.
 
-    Example: hornbook train my.txt --preset quick --minutes 5 --set model.n_layer=6 model.dropout=0.1
+    Example: hornbook train my.txt --minutes 5 --set model.n_layer=6
 
     Parameters
     ----------
     text
         Files, globs, or names of texts: tinyshakespeare, shakespeare-works, pydoc. None: the first to be had.
     """
+    tell = teller(json)
+    print("loading PyTorch …", file=tell, flush=True)
     from hornbook import api, story
+    from hornbook.errors import UsageError
     from hornbook.settings import parse_pairs
+
+    if set_ == []:
+        raise UsageError("--set needs at least one NAME=VALUE, such as model.n_layer=8.")
 
     run = api.train(
         text or None,
@@ -50,7 +61,7 @@ def train(
         minutes=minutes,
         device=device,
         dtype=dtype,
-        progress=teller(json),
+        progress=tell,
     )
     if json:
         print_json(story.summary(run))

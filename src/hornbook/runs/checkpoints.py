@@ -157,15 +157,17 @@ def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpo
 
     Raises UsageError when none is.
     """
-    for checkpoint in all_checkpoints(folder):
-        if checkpoint.step == step:
-            try:
-                checkpoint.verify()
-            except UsageError as error:
-                report(str(error))
-                break
+    damage = ""
+    for checkpoint in (each for each in all_checkpoints(folder) if each.step == step):
+        try:
+            checkpoint.verify()
             return checkpoint
-    return latest(folder, report)
+        except UsageError as error:
+            damage = str(error)
+    newest = latest(folder, report)
+    if damage and newest.step > step:  # else `latest` came by it
+        report(damage)
+    return newest
 
 
 def prune(folder: RunFolder, keep: set[int]) -> None:

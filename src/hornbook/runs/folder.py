@@ -1,7 +1,8 @@
 """Where a run lives: one folder, made once, opened by looking at it."""
 
 import unicodedata
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -59,6 +60,26 @@ class RunFolder:
             ) from None
 
     @classmethod
+    @contextmanager
+    def claim(cls, out: Path | None, label: str) -> Iterator["RunFolder"]:
+        """Do what `create` does; if what follows fails before a run has begun, remove all folders that were made."""
+        wanted = (RUNS, *RUNS.parents) if out is None else (out, *out.parents)
+        made = [path for path in wanted if not path.exists()]
+        folder = cls.create(out, label)
+        if out is None:
+            made.insert(0, folder.path)
+        try:
+            yield folder
+        except BaseException:
+            if not folder.config_path.exists():
+                for path in (folder.environment_path, folder.vocabulary_path):
+                    path.unlink(missing_ok=True)
+                with suppress(OSError):  # raised by the first that holds anything
+                    for path in (folder.checkpoints_path, *made):
+                        path.rmdir()
+            raise
+
+    @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open a run. UsageError when there is none, when it cannot be read, or a newer hornbook wrote it."""
         if not path.is_dir():
@@ -81,16 +102,6 @@ class RunFolder:
         write_json(self.vocabulary_path, vocabulary)
         write_json(self.config_path, {"format": FORMAT, **config})
 
-    def abandon(self) -> None:
-        """Remove a folder in which no run has begun; one that holds anything else stays."""
-        if self.config_path.exists():
-            return
-        for path in (self.environment_path, self.vocabulary_path):
-            path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self.checkpoints_path.rmdir()
-            self.path.rmdir()
-
     def config(self) -> dict[str, Any]:
         """Return what was asked; UsageError when it cannot be read."""
         return read_json(self.config_path)
@@ -110,6 +121,12 @@ def check_format(record: dict[str, Any], path: Path) -> None:
             f"{path} was written by a newer hornbook (format {version}; this one reads up to {FORMAT}): "
             "upgrade hornbook to open it"
         )
+
+
+def check_free(out: Path) -> None:
+    """Raise UsageError unless a run could be made at `out`: it is not there, or an empty folder."""
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(_taken(out))
 
 
 def file_name(label: str) -> str:
@@ -138,8 +155,7 @@ def _take_free(name: str) -> Path:
 
 def _take(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()):
-        raise UsageError(_taken(path))
+    check_free(path)
     try:
         (path / "checkpoints").mkdir()  # of several processes that saw it empty, one can
     except FileExistsError:
@@ -156,5 +172,5 @@ def _taken(path: Path) -> str:
 def _hint(path: Path) -> str:
     beside = path.parent
     found = [*beside.glob("*/config.json"), *beside.glob("runs/*/config.json")]
-    names = {file.parent.relative_to(beside).as_posix() for file in found}
-    return nearest(path.name, names) if names else "`hornbook train` makes one"
+    names = {file.parent.as_posix() for file in found}
+    return nearest(path.as_posix(), names) if names else "`hornbook train` makes one"

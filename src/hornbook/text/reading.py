@@ -154,4 +154,4 @@ def _shown(path: Path | str) -> str:
     """A path for a one-line message: somebody may have given a whole text for it."""
     name = str(path)
     name = name if len(name) < 300 else f"{name[:60]}…"
-    return name if name.isprintable() else repr(name)
+    return name if name and name.isprintable() else repr(name)

@@ -133,15 +133,21 @@ def _key(text: Identity, tokenizer: Tokenizer, split: float) -> str:
     return sha256(f"{text.sha256} {tokenizer.fingerprint} {float(split)!r}".encode("ascii")).hexdigest()
 
 
-def _check_request(folder: Path | None, split: float) -> None:
+def check_split(split: float) -> None:
+    """Raise UsageError for a share of the text that leaves nothing to train on, or nothing to validate on."""
     if not 0 < split < 1:
         raise UsageError(f"split is {split}, and must lie between 0 and 1: the part of the text to train on")
+
+
+def _check_request(folder: Path | None, split: float) -> None:
+    check_split(split)
     if folder and (held := [name for name in FILES if (folder / name).exists()]):
         raise UsageError(f"{folder} already holds {held[0]}; name another folder")
 
 
 def _write(folder: Path, chunks: Iterable[str], tokenizer: Tokenizer, split: float, expected: Identity | None) -> None:
     dtype = ids_dtype(tokenizer.vocab_size)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         text = _write_ids(folder / TRAIN, chunks, tokenizer, expected)
@@ -162,6 +168,8 @@ def _write(folder: Path, chunks: Iterable[str], tokenizer: Tokenizer, split: flo
     except BaseException:
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
+        for path in made:
+            path.rmdir()
         raise
 
 

@@ -6,6 +6,7 @@ import torch
 
 from hornbook.errors import UsageError, nearest
 from hornbook.model.config import ModelConfig
+from hornbook.training.recipe import Recipe
 
 BFLOAT16_FROM = 128  # channels: below, casting costs a processor more than the quicker products save (docs/results.md)
 
@@ -22,10 +23,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def check_memory(parameters: int, device: torch.device) -> None:
-    """Raise `UsageError` for a model that this machine can't train: each parameter takes 16 bytes, without any text.
+def check_memory(config: ModelConfig, recipe: Recipe, parameters: int, device: torch.device) -> None:
+    """Raise `UsageError` for what this machine can't hold while training, by what is needed at the very least.
 
-    That is the weight, its gradient and AdamW's two memories, in float32.
+    A parameter takes 16 bytes: the weight, its gradient and AdamW's two memories. A unit of the batch takes its logits
+    twice, and eight vectors in each block, in float32.
     """
     if device.type == "cuda":
         there = torch.cuda.get_device_properties(device).total_memory
@@ -33,11 +35,18 @@ def check_memory(parameters: int, device: torch.device) -> None:
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     else:
         return  # Windows does not tell without a library of its own
-    if 16 * parameters > there:
-        raise UsageError(
-            f"a model of {parameters:,} parameters takes {16 * parameters / 1e9:,.0f} GB to train, and there are "
-            f"{there / 1e9:,.0f} GB here: make model.n_embd or model.n_layer smaller."
-        )
+    blocks = 0 if config.kind == "bigram" else config.n_layer * config.n_embd
+    units = recipe.batch_size // recipe.accumulate * config.block_size
+    for what, needed, remedy in (
+        (f"a model of {parameters:,} parameters", 16 * parameters, "make model.n_embd or model.n_layer smaller"),
+        (
+            f"a batch of {units:,} units",
+            4 * units * (2 * config.vocab_size + 8 * blocks),
+            "make recipe.batch_size or model.block_size smaller, or recipe.accumulate larger",
+        ),
+    ):
+        if needed > there:
+            raise UsageError(f"{what} takes {needed / 1e9:,.0f} GB, and there are {there / 1e9:,.0f} here: {remedy}.")
 
 
 def choose_dtype(name: str, device: torch.device, config: ModelConfig) -> str:

@@ -10,17 +10,16 @@ from typing import Any
 
 from torch import Tensor
 
-from hornbook.errors import UsageError
 from hornbook.model.weights import get_weights, load_weights
 from hornbook.runs import checkpoints, log, samples
 from hornbook.runs.folder import RunFolder
 from hornbook.training.evaluate import evaluate
 from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
-from hornbook.training.progress import Progress, bar, duration, indented
+from hornbook.training.progress import Progress, bar, duration
 from hornbook.training.schedule import evaluation_steps, learning_rate
 from hornbook.training.step import TrainStep
 from hornbook.training.stopping import StopSignals
-from hornbook.training.task import Task
+from hornbook.training.task import Task, check_finite
 
 SAVE_EVERY = 60.0  # seconds: what a power cut may cost, between evaluations
 READ_EVERY = 0.5  # seconds: how often the losses of the steps are fetched from the device
@@ -47,13 +46,15 @@ class _Loop:
             log.truncate_after(path, self.step)
         records = log.read(folder.log_path)
         samples.write_samples(folder, records)
+        steps = evaluation_steps(task.steps, task.recipe.evaluate_every)
+        self.to_look = {step for step in steps if step > self.step}
         self.looks = [r for r in records if "val_loss" in r]
         self.finished = bool(self.looks) and self._early()
         self.losses: list[tuple[int, Tensor, Tensor]] = []  # of the steps not yet in the log
         self.loss = math.nan  # the newest that is
         self.first = max(self.step, 0)
         self.started = self.saved_at = self.read_at = time.monotonic()
-        self.aside = 0.0  # seconds of this session that went into evaluating and saving
+        self.aside, self.looked = 0.0, 0  # seconds of this session that went into looks and saves; how many looks
 
     def _restore(self) -> int:
         """Go back to the newest checkpoint; return its step."""
@@ -68,14 +69,13 @@ class _Loop:
     def run(self) -> str:
         """Step, look, save; say how it ended."""
         task, last = self.task, self.task.steps
-        looks = set(evaluation_steps(last, task.recipe.evaluate_every))
         with StopSignals() as signals, self._logs():
             while self.step < last and not self.finished and not signals.asked:
                 self.step += 1
                 if self.step > 0:
                     loss, norm = self.train_step(self.step, *task.batch(self.step))
                     self.losses.append((self.step, loss, norm))
-                if self.step in looks:
+                if self.step in self.to_look:
                     self._look()
                 elif time.monotonic() - self.saved_at > SAVE_EVERY:
                     self._save()
@@ -95,14 +95,10 @@ class _Loop:
     def _read_losses(self) -> None:
         """Move the losses into the log. Only here does the loop wait for the device."""
         for step, loss, norm in self.losses:
-            if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
-                raise UsageError(
-                    f"the loss became {loss.item()} at step {step} (gradient {norm.item():.3g}); the newest "
-                    "checkpoint is from before. Try a lower recipe.learning_rate or more recipe.warmup in a new run."
-                )
+            self.loss, length = loss.item(), norm.item()
+            check_finite(self.loss + length, step)
             rate = learning_rate(step, self.task.steps, self.task.recipe)
-            self.log.append({"step": step, "batch_loss": loss.item(), "gradient_norm": norm.item(), "lr": rate})
-            self.loss = loss.item()
+            self.log.append({"step": step, "batch_loss": self.loss, "gradient_norm": length, "lr": rate})
         self.losses.clear()
         self.read_at = time.monotonic()
 
@@ -117,16 +113,24 @@ class _Loop:
         self._note_times(before)
         samples.append_sample(self.folder, self.step, sample["sample"])
         self.looks.append(record)
-        best = min(self.looks, key=lambda r: r["val_loss"])["step"] == self.step
-        landmarks = ", ".join(f"{name} {loss:.2f}" for name, loss in self.task.landmarks.items())
+        self.to_look.discard(self.step)
+        self.looked += 1
         self.progress.say(
             f"step {self.step:,} of {self.task.steps:,}  train {record['train_loss']:.4f}  "
-            f"val {record['val_loss']:.4f} ({landmarks}){'  best' if best else ''}{self._speed()}"
+            f"val {record['val_loss']:.4f}{self._meaning()}{self._speed()}"
         )
-        self.progress.say(indented(sample["sample"]))
+        self.progress.quote(sample["sample"])
         self.finished = self._early()
         self.aside += time.monotonic() - before
         self._save()
+
+    def _meaning(self) -> str:
+        """Say beside a loss what it means: once at the start, and when it is first below a landmark."""
+        below = [{name for name, mark in self.task.landmarks.items() if r["val_loss"] < mark} for r in self.looks[-2:]]
+        if len(self.looks) == 1 and "guess" in self.task.landmarks:
+            return f" (a guess at random: {self.task.landmarks['guess']:.2f})"
+        passed = sorted(below[-1] - below[0] - {"guess"})
+        return "".join(f" (now below the {name} table's {self.task.landmarks[name]:.2f})" for name in passed)
 
     def _early(self) -> bool:
         """Say whether the validation loss has not fallen for as many evaluations as the recipe waits."""
@@ -170,11 +174,12 @@ class _Loop:
         done, now = self.step - self.first, time.monotonic()
         if done <= 0:
             return ""
-        left = (now - self.started) / done * (self.task.steps - self.step)
-        return f"  {self._tokens() / self._training_seconds(now):,.0f} tokens/s  {duration(left)} left"
+        seconds = self._training_seconds(now)
+        left = seconds / done * (self.task.steps - self.step) + self.aside / max(self.looked, 1) * len(self.to_look)
+        return f"  {self._tokens() / seconds:,.0f} tokens/s  {duration(left)} left"
 
     def _where(self) -> str:
-        return f"{bar(self.step, self.task.steps)} step {self.step:,} of {self.task.steps:,}"
+        return f"{bar(self.step, self.task.steps)} {self.step:,}/{self.task.steps:,}"
 
     def _show(self) -> None:
         """Show the live line, and see twice a second that all is well."""

@@ -1,5 +1,6 @@
 """What the person at the keyboard sees: lines that stay, and one live line below them."""
 
+import sys
 import time
 from typing import TextIO
 
@@ -7,30 +8,42 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+FRAME = "    │ "
+
 
 class Progress:
     """Writes lines to a stream; on a terminal, one more line below them shows what is going on now.
 
-    Piped, there is no live line. Control characters that a model may write never reach a terminal: they are shown
-    as escapes.
+    Piped, there is no live line, and no line is wrapped. Control characters that a model may write never reach a
+    terminal: they are shown as escapes.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self.terminal = stream.isatty()
+        self.console = Console(file=stream, highlight=False, markup=False, emoji=False, force_terminal=self.terminal)
         self._live: Live | None = None
         self._shown = 0.0
 
     def say(self, text: str) -> None:
         """Print a line, or several, that stay."""
-        if not self.console.is_terminal:
-            print(text, file=self.stream, flush=True)
+        if self.terminal:
+            self.console.print(Text(visible(text)))
         else:
-            self.console.print(Text(visible(text)), soft_wrap=True)
+            print(text, file=self.stream, flush=True)
+
+    def quote(self, text: str) -> None:
+        """Print a text that a model wrote, set off from what is said."""
+        lines = text.strip("\n").splitlines()
+        if self.terminal:
+            width = max(20, self.console.width - len(FRAME))
+            whole = (Text(visible(line)).wrap(self.console, width) if line else [Text()] for line in lines)
+            lines = [line.plain for wrapped in whole for line in wrapped]
+        self.say("\n".join(FRAME + line for line in lines))
 
     def now(self, text: str) -> None:
         """Show what is going on, in place of what was shown before; ten times a second at most."""
-        if not self.console.is_terminal or time.monotonic() - self._shown < 0.1:
+        if not self.terminal or time.monotonic() - self._shown < 0.1:
             return
         self._shown = time.monotonic()
         line = Text(visible(text), no_wrap=True, overflow="ellipsis", style="dim")
@@ -55,11 +68,21 @@ class Silent(Progress):
     def say(self, text: str) -> None:
         """Say nothing."""
 
+    def quote(self, text: str) -> None:
+        """Print nothing."""
+
     def now(self, text: str) -> None:
         """Show nothing."""
 
     def clear(self) -> None:
         """There is nothing to take away."""
+
+
+def teller(progress: TextIO | bool | None) -> Progress:
+    """Return where to tell what is going on: a stream; True is standard output; None or False nowhere."""
+    if not progress:
+        return Silent()
+    return Progress(sys.stdout if progress is True else progress)
 
 
 def visible(text: str) -> str:
@@ -81,12 +104,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
 
 
-def bar(done: int, total: int, width: int = 20) -> str:
+def bar(done: int, total: int, width: int = 10) -> str:
     """Draw how much of something is done."""
     full = round(width * done / max(total, 1))
     return "[" + "#" * full + "." * (width - full) + "]"
-
-
-def indented(text: str) -> str:
-    """Set a sample off from the lines around it."""
-    return "\n".join(f"    │ {line}" for line in text.strip("\n").splitlines())

@@ -19,8 +19,8 @@ BOUNDS = {
     "accumulate": (1, 2**20),
     "warmup": (0, 10**9),
     "floor": (0, 1),
-    "beta1": (0, 1),
-    "beta2": (0, 1),
+    "beta1": (0, 0.999999),
+    "beta2": (0, 0.999999),
     "weight_decay": (0, 10**6),
     "clip": (0, 10**6),
     "evaluate_every": (1, 10**9),
@@ -61,7 +61,7 @@ class Recipe:
     clip: float = 1.0
     """the longest gradient (its norm over all weights) that is not shortened; 0 leaves all as they are"""
     evaluate_every: int | None = None
-    """steps from one evaluation to the next; if not said, eight in a run and closer together at first"""
+    """steps from one evaluation to the next; if not said, eight in a run, and one early"""
     evaluate_on: int = 65_536
     """characters of each split that an evaluation scores, evenly spaced, at most"""
     random_batches: int = 0
@@ -81,7 +81,7 @@ class Recipe:
         for name in ("minutes", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"recipe.{name} is {value}; it has to be above 0.")
+                raise UsageError(f"recipe.{name} is {value}; it has to be above 0 and finite.")
         if self.batch_size % self.accumulate:
             raise UsageError(
                 f"recipe.batch_size={self.batch_size} does not divide into recipe.accumulate={self.accumulate} pieces."

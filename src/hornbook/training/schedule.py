@@ -23,10 +23,8 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 def evaluation_steps(steps: int, every: int | None) -> list[int]:
     """Return after which updates to evaluate: before the first (0), after the last, and between.
 
-    With `every`, at its multiples. Without, at each eighth of the run, and at 1/64, 1/32 and 1/16 of it, when most is
-    learned.
+    With `every`, at its multiples. Without, at each eighth of the run, and once early, at 1/32 of it.
     """
     if every is not None:
         return [*range(0, steps, every), steps]
-    parts = [0, *(steps // n for n in (64, 32, 16)), *(steps * i // 8 for i in range(1, 9))]
-    return sorted(set(parts))
+    return sorted({0, steps // 32, *(steps * i // 8 for i in range(1, 9))})
