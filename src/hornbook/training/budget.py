@@ -27,10 +27,12 @@ def fit_steps(task: Task, minutes: float) -> int:
     a_step = sum(times[1:]) / len(times[1:])  # the first one sets things up
     before = time.perf_counter()
     record, _ = task.look(0)
-    a_look = time.perf_counter() - before
+    looked = time.perf_counter()
+    task.sample(0)
+    a_look, a_sample = looked - before, time.perf_counter() - looked
     every = task.recipe.evaluate_every
     looks = 2 if every else len(evaluation_steps(1_000, None))  # before the first step, and after the last
-    at_end = a_look * min(len(task.shards.val), SCORED_AT_END) / (record["train_slice"] + record["val_slice"])
+    at_end = (a_look - a_sample) * min(len(task.shards.val), SCORED_AT_END) / (record["train_slice"] + record["val_slice"])
     steps = int((60 * minutes - looks * a_look - at_end) / (a_step + (a_look / every if every else 0)))
     if steps < 1:
         needed = looks * a_look + at_end

@@ -1,0 +1,113 @@
+"""The optimizer: what it decays, and that its memory goes out and in again without losing a bit."""
+
+import pytest
+import torch
+
+from hornbook.errors import UsageError
+from hornbook.model.build import build
+from hornbook.model.config import ModelConfig
+from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
+from hornbook.training.recipe import Recipe
+
+RECIPE = Recipe(learning_rate=1e-2, weight_decay=0.1, beta1=0.8, beta2=0.95)
+
+
+def make(seed=1, **changes):
+    model = build(ModelConfig(11, **{"block_size": 6, "n_layer": 2, "n_head": 2, "n_embd": 8, **changes}), seed)
+    return model, make_optimizer(model, RECIPE)
+
+
+def update(model, optimizer, seed):
+    drawn = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        weight.grad = torch.randn(weight.shape, generator=drawn)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_only_matrices_decay_and_nothing_is_left_out(tied):
+    model, optimizer = make(tied=tied)
+    decays = {id(w): group["weight_decay"] for group in optimizer.param_groups for w in group["params"]}
+    for name, weight in model.named_parameters():
+        is_matrix = name.endswith("weight") and "norm" not in name
+        assert weight.dim() == (2 if is_matrix else 1), name
+        assert decays.pop(id(weight)) == (0.1 if is_matrix else 0), name
+    assert not decays
+    assert all(group["betas"] == (0.8, 0.95) for group in optimizer.param_groups)
+
+
+def test_without_a_gradient_to_follow_matrices_shrink_and_vectors_stay():
+    model, optimizer = make()
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    for name, weight in model.named_parameters():
+        expected = before[name] * (1 - 1e-2 * 0.1) if weight.dim() == 2 else before[name]
+        torch.testing.assert_close(weight.detach(), expected.detach(), rtol=1e-6, atol=0)
+    assert torch.equal(model.norm.weight, before["norm.weight"])
+
+
+@pytest.mark.parametrize("attention", ["heads", "batched"])
+def test_memory_goes_out_and_in_bit_for_bit(attention):
+    """What goes on from it makes the very same updates as what was never interrupted."""
+    model, optimizer = make(attention=attention)
+    for seed in range(3):
+        update(model, optimizer, seed)
+    memory = {name: value.clone() for name, value in get_memory(model, optimizer).items()}
+    other, other_optimizer = make(attention=attention, seed=2)
+    other.load_state_dict(model.state_dict())
+    load_memory(other, other_optimizer, memory)
+    again = get_memory(other, other_optimizer)
+    assert memory.keys() == again.keys()
+    assert all(torch.equal(memory[name], again[name]) for name in memory)
+    assert all(memory[name].dtype == again[name].dtype for name in memory)
+    for seed in range(3, 6):
+        update(model, optimizer, seed)
+        update(other, other_optimizer, seed)
+        for (name, weight), twin in zip(model.named_parameters(), other.parameters(), strict=True):
+            assert torch.equal(weight, twin), name
+
+
+def test_memory_is_by_name_whatever_the_order():
+    model, optimizer = make()
+    update(model, optimizer, 0)
+    memory = get_memory(model, optimizer)
+    names = [name for name, _ in model.named_parameters()]
+    assert memory.keys() == {f"{name}/{what}" for name in names for what in ("step", "exp_avg", "exp_avg_sq")}
+    other, other_optimizer = make()
+    load_memory(other, other_optimizer, dict(sorted(memory.items(), reverse=True)))
+    for name, value in get_memory(other, other_optimizer).items():
+        assert torch.equal(value, memory[name]), name
+
+
+def test_what_was_read_is_left_as_it_was():
+    """It may be a view of a file, or be read by somebody else."""
+    model, optimizer = make()
+    update(model, optimizer, 0)
+    memory = {name: value.clone() for name, value in get_memory(model, optimizer).items()}
+    kept = {name: value.clone() for name, value in memory.items()}
+    load_memory(model, optimizer, memory)
+    update(model, optimizer, 1)
+    assert all(torch.equal(memory[name], kept[name]) for name in memory)
+
+
+def test_before_the_first_update_there_is_no_memory():
+    model, optimizer = make()
+    assert get_memory(model, optimizer) == {}
+    load_memory(model, optimizer, {})
+    assert get_memory(model, optimizer) == {}
+
+
+def test_tied_weights_are_remembered_once():
+    model, optimizer = make(tied=True)
+    update(model, optimizer, 0)
+    assert "tokens.weight/exp_avg" in get_memory(model, optimizer)
+    assert "head.weight/exp_avg" not in get_memory(model, optimizer)
+
+
+def test_memory_of_a_weight_that_there_is_not_is_refused():
+    model, optimizer = make()
+    with pytest.raises(UsageError) as caught:
+        load_memory(model, optimizer, {"blocks.7.mlp.weight/exp_avg": torch.zeros(1)})
+    assert str(caught.value) == ("the optimizer remembers 'blocks.7.mlp.weight', which is not a weight of this model.")
