@@ -77,7 +77,7 @@ def resume(path: str | Path, progress: TextIO | bool = True) -> Run:
     tell = teller(progress)
     run = Run(RunFolder.open(Path(path)))
     config = run.config
-    if run.final:
+    if _is_told(run):
         tell.say(f"{run.path} is done: nothing is left to train. See it with: hornbook show {run.path}")
         return run
     device = choose_device(config["device"])
@@ -216,11 +216,17 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
         tell.say(f"stopped; everything is saved. Go on with: hornbook resume {folder.path}")
         return run
     came_out = story.came_out(run)
-    notes.add(folder, "Came out", came_out)
+    notes.add(folder, "Came out", came_out)  # the last thing that is written: see `_is_told`
     tell.say("\n".join(came_out))
     tell.say(f"the losses as a picture: {folder.png_path}")
     tell.say(f'next: hornbook generate {folder.path} --prompt "{_opening(task)}"\n      hornbook show {folder.path}')
     return run
+
+
+def _is_told(run: Run) -> bool:
+    """Say whether a run has come to its very end: scored, drawn and noted."""
+    noted = run.folder.notes_path.read_text(encoding="utf-8") if run.folder.notes_path.exists() else ""
+    return run.final is not None and run.folder.png_path.exists() and story.came_out(run)[0] in noted
 
 
 def _opening(task: Task) -> str:

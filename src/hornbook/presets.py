@@ -69,7 +69,7 @@ class Preset:
 # has it by default, one rate throughout.
 _RUNG = Recipe(batch_size=32, learning_rate=1e-3, beta2=0.999, weight_decay=0.01, clip=0)
 _SMALL_HEADS = {"n_embd": 32, "block_size": 8, "mlp": "relu", "init_scaled": False, "bias_qkv": False}
-_BARE = {"block": "plain", "mlp": "identity", "norm": "identity", "n_layer": 1}
+_BARE = {"block": "plain", "mlp": "identity", "norm": "identity", "n_layer": 1, "init_std": 0.1}  # no norm scales it up
 
 PRESETS = {
     preset.name: preset
@@ -87,7 +87,7 @@ PRESETS = {
                 weight_decay=0.1,
                 evaluate_on=16_384,
             ),
-            {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "mlp": "gelu", "norm": "layernorm-nobias"},
+            {"n_layer": 4, "n_head": 4, "n_embd": 64, "block_size": 64, "mlp": "relu", "norm": "layernorm-nobias"},
         ),
         Preset(
             "bigram",

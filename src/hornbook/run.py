@@ -112,13 +112,13 @@ class Run:
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """The lines of the history that hold a validation loss: step, train_loss, val_loss."""
-        return [line for line in self.history if "val_loss" in line]
+        return log.evaluations(self.history)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint with the lowest validation loss; if it is not whole, the newest that is."""
-        best = min(self.evaluations, key=lambda line: line["val_loss"], default={"step": -1})
-        return checkpoints.find(self.folder, best["step"], lambda line: print(line, file=sys.stderr))
+        step = log.best(self.history).get("step", -1)
+        return checkpoints.find(self.folder, step, lambda line: print(line, file=sys.stderr))
 
     @cached_property
     def model(self) -> torch.nn.Module:

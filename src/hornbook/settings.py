@@ -36,7 +36,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:  # of a number of thousands of digits, of brackets thousands deep
         raise UsageError(f"{path} is not TOML: {error}.") from None
     settings: dict[str, Any] = {}
     for table, values in data.items():
@@ -51,7 +53,8 @@ def check_names(settings: Mapping[str, Any], groups: Mapping[str, type]) -> None
     known = [f"{group}.{field.name}" for group, kind in groups.items() for field in fields(kind)]
     for name in settings:
         if name not in known:
-            raise UsageError(f"{name} is no setting; {nearest(name, known)}")
+            same = [other for other in known if other.partition(".")[2] == name.rpartition(".")[2]]
+            raise UsageError(f"{name} is no setting; {nearest(name, same or known)}")
 
 
 def convert(name: str, value: Any, kind: type) -> Any:

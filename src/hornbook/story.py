@@ -4,6 +4,7 @@ from typing import Any
 
 from hornbook.model.config import ModelConfig
 from hornbook.run import Run
+from hornbook.runs import log
 from hornbook.training.progress import FRAME
 
 BLOCKS = {"pre": "pre-norm", "branch": "branch norm", "post": "post-norm", "plain": "no residual stream"}
@@ -32,8 +33,8 @@ def asked(run: Run) -> list[str]:
 def came_out(run: Run) -> list[str]:
     """Say what came out, and what to compare it with."""
     landmarks, final = run.config["landmarks"], run.final
-    best = min(run.evaluations, key=lambda line: line["val_loss"], default=None)
-    if best is None:
+    best = log.best(run.history)
+    if not best:
         return ["nothing has been evaluated yet"]
     lines = [f"best at step {best['step']:,}: train {best['train_loss']:.4f}, val {best['val_loss']:.4f}"]
     if final:

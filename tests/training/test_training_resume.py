@@ -273,14 +273,7 @@ def test_a_seed_that_is_none_is_refused(train):
             train("never", seed=seed)
 
 
-UNFINISHED = pytest.mark.xfail(
-    strict=True, reason="with the last score in the log a run counts as done: resume returns"
-)
-
-
-@pytest.mark.parametrize(
-    "during", ["score_whole", pytest.param("picture", marks=UNFINISHED), pytest.param("notes", marks=UNFINISHED)]
-)
+@pytest.mark.parametrize("during", ["score_whole", "picture", "notes"])
 def test_dying_after_the_last_step_loses_nothing(train, tmp_path, uninterrupted, content, monkeypatch, during):
     from hornbook import api
 

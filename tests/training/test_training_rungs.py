@@ -14,9 +14,6 @@ from hornbook.runs import log
 RUNGS = ["bigram", "head", "heads", "block", "small"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="2.524 for one head, 2.489 for the table: weights of 0.02 are too small without norms, 0.1 do"
-)
 @pytest.mark.slow
 def test_each_rung_is_lower_than_the_one_before(shared_text, tmp_path):
     """On Tiny Shakespeare, with the presets as they are; several minutes.

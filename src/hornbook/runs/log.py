@@ -1,6 +1,7 @@
 """What happened, one JSON object a line: appended to, cut back when a run resumes, never edited."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -47,6 +48,16 @@ def read(path: Path) -> list[dict[str, Any]]:
     UsageError naming file and line when another line is damaged.
     """
     return [_record(line, f"{path}, line {n},") for n, line in enumerate(_lines(path), 1)]
+
+
+def evaluations(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records that hold a validation loss: step, train_loss, val_loss."""
+    return [record for record in records if "val_loss" in record]
+
+
+def best(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first evaluation with the lowest validation loss; an empty record where there was none."""
+    return min(evaluations(records), key=lambda record: record["val_loss"], default={})
 
 
 def truncate_after(path: Path, step: int) -> None:

@@ -5,6 +5,7 @@ import time
 from hornbook.errors import UsageError
 from hornbook.training.loop import SCORED_AT_END
 from hornbook.training.optimizers import make_optimizer
+from hornbook.training.recipe import BOUNDS
 from hornbook.training.schedule import evaluation_steps
 from hornbook.training.step import TrainStep
 from hornbook.training.task import Task
@@ -32,7 +33,8 @@ def fit_steps(task: Task, minutes: float) -> int:
     a_look, a_sample = looked - before, time.perf_counter() - looked
     every = task.recipe.evaluate_every
     looks = 2 if every else len(evaluation_steps(1_000, None))  # before the first step, and after the last
-    at_end = (a_look - a_sample) * min(len(task.shards.val), SCORED_AT_END) / (record["train_slice"] + record["val_slice"])
+    a_unit = (a_look - a_sample) / (record["train_slice"] + record["val_slice"])
+    at_end = a_unit * min(len(task.shards.val), SCORED_AT_END)
     steps = int((60 * minutes - looks * a_look - at_end) / (a_step + (a_look / every if every else 0)))
     if steps < 1:
         needed = looks * a_look + at_end
@@ -40,4 +42,4 @@ def fit_steps(task: Task, minutes: float) -> int:
             f"{minutes:g} minutes are too few: a step takes {a_step:.2g} s here, and the evaluations {needed:.2g} s in "
             f"all; give --minutes {(2 * needed + 10 * a_step) / 60:.2g} or more."
         )
-    return steps
+    return min(steps, int(BOUNDS["steps"][1]))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hornbook.generation.generator import evaluating
 from hornbook.text import batches
 from hornbook.text.tokenizer import Tokenizer
 from hornbook.training.step import number_format
@@ -59,22 +60,13 @@ class Score:
         }
 
 
-@torch.no_grad()
-def _losses(
-    model: nn.Module, rows: Iterator[tuple[np.ndarray, np.ndarray]], dtype: str
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (mean loss, targets) of one batch after another, the model in evaluation mode."""
+def _loss(model: nn.Module, inputs: np.ndarray, targets: np.ndarray, dtype: str) -> float:
+    """Return the mean loss of one batch, inputs and targets (B, T), the model in evaluation."""
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
-        for inputs, targets in rows:
-            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-            with number_format(dtype, device)():
-                loss: Tensor = model.loss(model.hidden(x), model.head, y)  # type: ignore[operator]
-            yield loss.item(), targets
-    finally:
-        model.train(training)
+    x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+    with evaluating(model), number_format(dtype, device)():
+        loss: Tensor = model.loss(model.hidden(x), model.head, y)  # type: ignore[operator]
+    return loss.item()
 
 
 def evaluate(
@@ -104,8 +96,8 @@ def evaluate(
 
     total, units, characters, size = 0.0, 0, 0, 0
     expected = min(len(ids) - 1, len(windows) * block_size)
-    for loss, targets in _losses(model, rows(), dtype):
-        total += loss * targets.size
+    for inputs, targets in rows():
+        total += _loss(model, inputs, targets, dtype) * targets.size
         units += targets.size
         characters += int(tokenizer.unit_characters[targets].sum())
         size += int(tokenizer.unit_bytes[targets].sum())
@@ -118,9 +110,8 @@ def random_batches(
 ) -> float:
     """Return the mean loss of n random batches, the field's usual estimate: noisy, and some text counts twice."""
 
-    def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for i in range(n):
-            starts = batches.starts(len(ids), block_size, seed, i, range(batch_size), purpose="random batches")
-            yield batches.batch(ids, starts, block_size)
-
-    return sum(loss for loss, _ in _losses(model, rows(), dtype)) / n
+    total = 0.0
+    for i in range(n):
+        starts = batches.starts(len(ids), block_size, seed, i, range(batch_size), purpose="random batches")
+        total += _loss(model, *batches.batch(ids, starts, block_size), dtype)
+    return total / n

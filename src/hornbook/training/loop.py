@@ -15,7 +15,8 @@ from hornbook.runs import checkpoints, log, samples
 from hornbook.runs.folder import RunFolder
 from hornbook.training.evaluate import evaluate
 from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
-from hornbook.training.progress import Progress, bar, duration
+from hornbook.training.pace import Pace
+from hornbook.training.progress import Progress, bar
 from hornbook.training.schedule import evaluation_steps, learning_rate
 from hornbook.training.step import TrainStep
 from hornbook.training.stopping import StopSignals
@@ -48,13 +49,12 @@ class _Loop:
         samples.write_samples(folder, records)
         steps = evaluation_steps(task.steps, task.recipe.evaluate_every)
         self.to_look = {step for step in steps if step > self.step}
-        self.looks = [r for r in records if "val_loss" in r]
+        self.looks = log.evaluations(records)
         self.finished = bool(self.looks) and self._early()
         self.losses: list[tuple[int, Tensor, Tensor]] = []  # of the steps not yet in the log
         self.loss = math.nan  # the newest that is
-        self.first = max(self.step, 0)
-        self.started = self.saved_at = self.read_at = time.monotonic()
-        self.aside, self.looked = 0.0, 0  # seconds of this session that went into looks and saves; how many looks
+        self.pace = Pace(self.step, task.recipe.batch_size * task.block_size)
+        self.saved_at = self.read_at = time.monotonic()
 
     def _restore(self) -> int:
         """Go back to the newest checkpoint; return its step."""
@@ -105,23 +105,21 @@ class _Loop:
     def _look(self) -> None:
         """Evaluate, say what came out, save."""
         self._read_losses()
+        self.times.append(self.pace.record(self.step))
         self.progress.now(f"{self._where()}  evaluating …")
-        before = time.monotonic()
-        record, sample = self.task.look(self.step)
-        self.log.append(record)
-        self.log.append(sample)
-        self._note_times(before)
-        samples.append_sample(self.folder, self.step, sample["sample"])
+        with self.pace.pause(looks=1):
+            record, sample = self.task.look(self.step)
+            self.log.append(record)
+            self.log.append(sample)
+            samples.append_sample(self.folder, self.step, sample["sample"])
         self.looks.append(record)
         self.to_look.discard(self.step)
-        self.looked += 1
         self.progress.say(
             f"step {self.step:,} of {self.task.steps:,}  train {record['train_loss']:.4f}  "
             f"val {record['val_loss']:.4f}{self._meaning()}{self._speed()}"
         )
         self.progress.quote(sample["sample"])
         self.finished = self._early()
-        self.aside += time.monotonic() - before
         self._save()
 
     def _meaning(self) -> str:
@@ -140,43 +138,18 @@ class _Loop:
 
     def _save(self) -> None:
         """Write what is needed to go on from here; keep the newest and the best."""
-        before = time.monotonic()
         self._read_losses()
-        self.log.flush(durable=True)
-        self.times.flush()
-        weights = {name: weight.contiguous() for name, weight in get_weights(self.task.model).items()}
-        memory = get_memory(self.task.model, self.optimizer)
-        checkpoints.save(self.folder, self.step, weights, memory, {"step": self.step})
-        checkpoints.prune(self.folder, {self.step, min(self.looks, key=lambda r: r["val_loss"])["step"]})
+        with self.pace.pause():
+            self.log.flush(durable=True)
+            self.times.flush()
+            weights = {name: weight.contiguous() for name, weight in get_weights(self.task.model).items()}
+            memory = get_memory(self.task.model, self.optimizer)
+            checkpoints.save(self.folder, self.step, weights, memory, {"step": self.step})
+            checkpoints.prune(self.folder, {self.step, log.best(self.looks)["step"]})
         self.saved_at = time.monotonic()
-        self.aside += self.saved_at - before
-
-    def _note_times(self, evaluation_began: float) -> None:
-        self.times.append(
-            {
-                "step": self.step,
-                "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                "seconds": round(time.monotonic() - self.started, 3),
-                "evaluation_seconds": round(time.monotonic() - evaluation_began, 3),
-                "tokens_per_second": round(self._tokens() / self._training_seconds(evaluation_began), 1),
-            }
-        )
-
-    def _tokens(self) -> int:
-        """Count the units that were trained on since this session began."""
-        return max(0, self.step - self.first) * self.task.recipe.batch_size * self.task.block_size
-
-    def _training_seconds(self, now: float) -> float:
-        return max(now - self.started - self.aside, 1e-9)
 
     def _speed(self) -> str:
-        """Say how fast it goes, and how long it will take."""
-        done, now = self.step - self.first, time.monotonic()
-        if done <= 0:
-            return ""
-        seconds = self._training_seconds(now)
-        left = seconds / done * (self.task.steps - self.step) + self.aside / max(self.looked, 1) * len(self.to_look)
-        return f"  {self._tokens() / seconds:,.0f} tokens/s  {duration(left)} left"
+        return self.pace.told(self.step, self.task.steps - self.step, len(self.to_look))
 
     def _where(self) -> str:
         return f"{bar(self.step, self.task.steps)} {self.step:,}/{self.task.steps:,}"
@@ -192,8 +165,7 @@ class _Loop:
 def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, Any]:
     """Score the best checkpoint on the whole validation split, in float32; add it to the log and return the line."""
     records = log.read(folder.log_path)
-    best = min((r for r in records if "val_loss" in r), key=lambda r: r["val_loss"])["step"]
-    saved = checkpoints.find(folder, best, progress.say)
+    saved = checkpoints.find(folder, log.best(records)["step"], progress.say)
     load_weights(task.model, saved.weights())
 
     def show(done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("auto", "float32", "bfloat16")
 
 
-MOST_EVALUATIONS = 100_000
+MOST_EVALUATIONS = 100_000  # each writes a checkpoint
+MOST_MINUTES = 10**6  # two years
 
 BOUNDS = {
     "steps": (1, 10**9),
@@ -78,9 +80,9 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise UsageError(f"recipe.{name} is {value}; it has to be from {least:,} to {most:,}.")
-        for name in ("minutes", "learning_rate"):
+        for name, most in (("minutes", MOST_MINUTES), ("learning_rate", sys.float_info.max)):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
+            if value is not None and not 0 < value <= most:
                 raise UsageError(f"recipe.{name} is {value}; it has to be above 0 and finite.")
         if self.batch_size % self.accumulate:
             raise UsageError(

@@ -38,13 +38,13 @@ class TrainStep:
     def __call__(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Make update `step` (from 1 on) with inputs and targets (B, T); return the loss and the gradient's norm."""
         pieces = self.recipe.accumulate
-        rows = len(inputs) // pieces
+        height = len(inputs) // pieces
         total = torch.zeros((), device=inputs.device)
         for piece in range(pieces):
-            part = slice(piece * rows, (piece + 1) * rows)
-            self.clock.set(step, row=piece * rows)
+            rows = slice(piece * height, (piece + 1) * height)
+            self.clock.set(step, row=rows.start)
             with self.format():
-                loss = self.loss(inputs[part], targets[part]) / pieces
+                loss = self.loss(inputs[rows], targets[rows]) / pieces
             loss.backward()
             total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))
