@@ -1,6 +1,6 @@
 """How many units a second a model of a size writes, one stream, from a fresh model (speed doesn't depend on weights).
 
-    python bench/generate.py                # 10.65M parameters, as nanoGPT's Shakespeare model
+    python bench/generate.py                # 10.79M parameters: nanoGPT's Shakespeare sizes
 
 `--json FILE` also writes the figures as JSON.
 """
@@ -25,7 +25,7 @@ def main() -> None:
     asked = parser.parse_args()
     config = ModelConfig(vocab_size=65, n_layer=6, n_head=6, n_embd=384, block_size=256, bias_qkv=False)
     model = build(config).eval()
-    quicken(model)  # as an opened run does
+    quicken(model)  # as a run does before it generates
     figures = {}
     for name, cache, units in (("kept", True, asked.units), ("computed anew", False, asked.units // 5)):
         for _ in generate(model, [0], block_size=256, tokens=20, cache=cache):

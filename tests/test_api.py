@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -338,3 +340,45 @@ def test_modules_behind_the_api_have_docstrings(module):
             source = inspect.getsource(thing)
             for field in fields(thing):
                 assert f"    {field.name}: " in source
+
+
+def test_without_a_text_the_first_that_can_be_had_is_taken(desk, monkeypatch, capsys):
+    """And the cache, with all that was fetched and prepared, can be deleted: a run finds its text again."""
+    from hornbook.text import corpora
+
+    monkeypatch.setenv("HORNBOOK_CACHE", str(desk / "own cache"))
+    monkeypatch.setattr(corpora, "NAMES", {"pydoc": corpora.NAMES["pydoc"]})
+    run = hb.train(out="run", settings=TINY, steps=2)
+    assert "text: pydoc (the usual one)\n" in capsys.readouterr().out
+    assert run.config["text"]["asked"] == ["pydoc"]
+    score = run.evaluate()
+    shutil.rmtree(desk / "own cache")
+    assert hb.open("run").evaluate() == score
+
+
+def test_a_text_that_has_moved_is_asked_for(desk):
+    run = train("run", steps=2)
+    shutil.rmtree(Path(os.environ["HORNBOOK_CACHE"]) / "ids")
+    (desk / "my.txt").rename(desk / "other.txt")
+    with pytest.raises(hb.UsageError, match=r"my\.txt; run was begun with it: put it back there\.$"):
+        run.evaluate()
+
+
+def test_a_preset_may_name_its_text(desk, monkeypatch):
+    from dataclasses import replace
+
+    from hornbook import api
+    from hornbook.presets import PRESETS
+
+    monkeypatch.setattr(api, "find_preset", lambda name: replace(PRESETS["quick"], source="my.txt"))
+    assert train("run", steps=2).config["text"]["label"] == "my"
+    assert hb.train(out="own", settings=TINY, steps=2, progress=False).config["text"]["label"] == "my"
+
+
+def test_the_story_says_what_was_changed(desk):
+    from hornbook.story import asked
+
+    run = train("run", steps=2, settings={**TINY, "model.dropout": "0.1"})
+    assert run.config["changed"]["model.dropout"] == 0.1
+    assert "model.dropout=0.1" in asked(run)[-1]
+    assert "model.dropout=0.1" in run.folder.notes_path.read_text(encoding="utf-8")

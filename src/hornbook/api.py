@@ -101,7 +101,7 @@ def _train(text: Texts | None, asked: Preset, out: Path | None, seed: int, devic
     """Do what `train` says, once the settings are known to be right."""
     if out:
         check_free(out)  # first: a folder that is taken says so before a text is looked for
-    source = _source(text, tell)
+    source = _source(text or asked.source, tell)
     with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
     return _fit(task, folder, tell)
@@ -149,7 +149,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
     text = {
         "label": source.label,
         "origin": source.origin,
-        "paths": [str(path.resolve()) for path in source.paths],
+        "asked": list(source.asked),
         **asdict(data.text),
         **asdict(asked.text),
         "vocabulary": data.tokenizer.fingerprint,
@@ -157,6 +157,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
     }
     record = {
         "preset": asked.name,
+        "changed": dict(asked.changes),
         "text": text,
         "model": config.to_json(),
         "recipe": asked.recipe.to_json(),
@@ -173,9 +174,10 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
 
 
 def _source(text: Texts | None, tell: Progress) -> Source:
-    tell.now("text: looking for it …")
     if text is None:
+        tell.say("text: looking for one that can be had …")
         return corpora.default_source(tell.say)
+    tell.now("text: looking for it …")
     source = resolve(text)
     tell.clear()
     tell.say(f"text: {source.origin}")

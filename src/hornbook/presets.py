@@ -33,13 +33,19 @@ GROUPS: dict[str, type] = {"model": ModelConfig, "recipe": Recipe, "text": TextS
 
 @dataclass(frozen=True)
 class Preset:
-    """What `hornbook train --preset NAME` does. Where no text is given, it takes the first that can be had."""
+    """What `hornbook train --preset NAME` does.
+
+    `source` names the text that is taken where none is given; None is the first named text that can be had. `changes`
+    are the settings that were changed since, by name.
+    """
 
     name: str
     about: str
     recipe: Recipe
     model: Mapping[str, Any] = field(default_factory=dict)
     text: TextSettings = TextSettings()
+    source: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def model_config(self, vocab_size: int) -> ModelConfig:
         """Return the model for a vocabulary."""
@@ -54,6 +60,7 @@ class Preset:
             changes[group][key] = convert(name, value, GROUPS[group])
         if "vocab_size" in changes["model"]:
             raise UsageError("model.vocab_size comes from the text; it can't be set.")
+        said = {f"{group}.{key}": value for group, values in changes.items() for key, value in values.items()}
         budget = {"steps", "minutes"} & changes["recipe"].keys()
         if len(budget) == 1:  # one takes the place of the other
             changes["recipe"] = {"steps": None, "minutes": None, **changes["recipe"]}
@@ -62,6 +69,7 @@ class Preset:
             model={**self.model, **changes["model"]},
             recipe=replace(self.recipe, **changes["recipe"]),
             text=replace(self.text, **changes["text"]),
+            changes={**self.changes, **said},
         )
 
 

@@ -28,7 +28,7 @@ from hornbook.text.reading import read_chunks
 from hornbook.text.shards import Shards
 from hornbook.text.tokenizer import Tokenizer, from_json
 from hornbook.text.units import Ids, Unknown
-from hornbook.training.devices import choose_device
+from hornbook.training.devices import same_device
 from hornbook.training.evaluate import Score, evaluate, random_batches
 from hornbook.training.progress import Progress, Silent, bar, teller
 from hornbook.training.recipe import Recipe
@@ -36,9 +36,9 @@ from hornbook.training.recipe import Recipe
 Texts = str | Path | Sequence[str | Path]
 """A path, a glob, the name of a text, or several of them."""
 
-
 CONFIG: dict[str, type] = {
     "preset": str,
+    "changed": dict,
     "text": dict,
     "model": dict,
     "recipe": dict,
@@ -52,7 +52,7 @@ CONFIG: dict[str, type] = {
 }
 """What stands in a run's config.json."""
 
-TEXT = {"label", "origin", "paths", "characters", "tokenizer", "split", "vocabulary", "ids"}
+TEXT = {"label", "origin", "asked", "characters", "tokenizer", "split", "vocabulary", "ids"}
 """What stands under "text" in it."""
 
 
@@ -125,10 +125,7 @@ class Run:
         """The model with the weights of `checkpoint`, in evaluation mode: ids (B, T) -> logits (B, T, V)."""
         model = build(self.model_config, self.config["seed"])
         load_weights(model, self.checkpoint.weights())
-        device = choose_device()
-        if device.type == "cpu":
-            quicken(model)
-        return model.eval().to(device)
+        return model.eval().to(same_device(self.config["device"]))
 
     def data(self, tell: Progress | None = None) -> Shards:
         """Return the ids that the run trains on. Raises `UsageError` if its text is gone or has changed."""
@@ -140,11 +137,14 @@ class Run:
 
         if cached := shards.open_cached(text["ids"]):
             return cached
-        source = Source(text["label"], tuple(Path(path) for path in text["paths"]), text["origin"])
+        try:
+            source = resolve(text["asked"])
+        except UsageError as error:
+            raise UsageError(f"{error}; {self.path} was begun with it: put it back there.") from None
         data = shards.prepare(source, text["tokenizer"], text["split"], progress=show)
         if data.key != text["ids"]:
             raise UsageError(
-                f"{', '.join(text['paths'])} is not the text that {self.path} was begun with: it has changed since. "
+                f"{', '.join(text['asked'])} is not the text that {self.path} was begun with: it has changed since. "
                 "Put the old text back, or train on the new one in a run of its own."
             )
         return data
@@ -168,6 +168,8 @@ class Run:
         unlikely units. A text ends before any of the `stop` strings. A character that the vocabulary lacks is a
         `UsageError`, or with `unknown="skip"` or "replace" left out or replaced.
         """
+        if next(self.model.parameters()).device.type == "cpu":
+            quicken(self.model)
         return stream(
             self.model,
             self.tokenizer,
@@ -207,8 +209,12 @@ class Run:
 
     def count_unknown(self, text: Texts) -> int:
         """Return how many characters of a text the model does not know: what "skip" and "replace" are about."""
-        characters = sum(len(chunk) for chunk in read_chunks(resolve(text).paths))
-        return characters - int(self.tokenizer.unit_characters[self._ids(text, "skip")].sum())
+        return sum(self.count_unknown_in(chunk) for chunk in read_chunks(resolve(text).paths))
+
+    def count_unknown_in(self, prompt: str) -> int:
+        """Return how many characters of a string the model does not know."""
+        known = self.tokenizer.encode(prompt, "skip")
+        return len(prompt) - int(self.tokenizer.unit_characters[known].sum())
 
     def evaluate_random(self, n: int, text: Texts | None = None, *, unknown: Unknown = "error") -> float:
         """Return the mean loss of n random batches of the recipe's size: the field's usual, noisy estimate."""

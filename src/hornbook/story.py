@@ -22,11 +22,13 @@ def describe_model(config: ModelConfig) -> str:
 def asked(run: Run) -> list[str]:
     """Say what was asked: text, model, training."""
     config, recipe, text = run.config, run.config["recipe"], run.config["text"]
+    changed = " ".join(f"{name}={value}" for name, value in config["changed"].items())
     return [
         f"text: {text['label']} ({text['origin']}), {text['characters']:,} characters",
         f"model: preset {config['preset']}, {describe_model(run.model_config)}; {config['parameters']:,} parameters",
         f"training: {config['steps']:,} steps of {recipe['batch_size']} windows, rate {recipe['learning_rate']:g}, "
         f"seed {config['seed']}, {config['dtype']} on {config['device']}",
+        *([f"changed from the preset: {changed}"] if changed else []),
     ]
 
 
@@ -55,9 +57,12 @@ def whole_story(run: Run) -> list[str]:
         *_curve(run.evaluations, run.config["landmarks"]["guess"]),
         "",
         *came_out(run),
-        *(["", "the last sample:", *(FRAME + line for line in samples[-1])] if samples else []),
+        *(["", "the first sample:", *(FRAME + line for line in samples[0])] if samples else []),
+        *(["", "the last sample:", *(FRAME + line for line in samples[-1])] if samples[1:] else []),
         "",
-        f"notes: {run.folder.notes_path}   losses: {run.folder.png_path}",
+        f"all samples: {run.folder.samples_path}",
+        f"losses: {run.folder.png_path}",
+        f"notes: {run.folder.notes_path}",
     ]
 
 

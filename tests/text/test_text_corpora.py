@@ -257,11 +257,16 @@ def test_files_and_names_resolve(tmp_path, cache, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("b.txt", "a.txt", "pydoc"):
         Path(name).write_bytes(b"x")
-    assert resolve(["*.txt"]) == corpora.Source("a", (Path("a.txt"), Path("b.txt")), "*.txt")
+    whole = tuple(str(tmp_path.resolve() / name) for name in ("a.txt", "b.txt"))
+    assert resolve(["*.txt"]) == corpora.Source("a", (Path("a.txt"), Path("b.txt")), "*.txt", whole)
     assert resolve([tmp_path / "b.txt", "a.txt"]).paths == (tmp_path / "b.txt", Path("a.txt"))
     named = resolve(["pydoc", "a.txt"])
     assert named.paths == (cache / "texts" / "pydoc.txt", Path("a.txt"))
     assert (named.label, named.origin) == ("pydoc", "pydoc (pydoc_data.topics), a.txt")
+    assert named.asked == ("pydoc", whole[0])
+    monkeypatch.chdir(tmp_path.parent)
+    assert resolve(named.asked).paths == (named.paths[0], tmp_path.resolve() / "a.txt")  # found again from elsewhere
+    monkeypatch.chdir(tmp_path)
     assert resolve(["./pydoc"]).paths == (Path("pydoc"),)
     assert resolve(["b.txt", "pydoc"]).label == "b"
 
@@ -306,7 +311,7 @@ def test_the_default_text_is_the_first_that_can_be_had(cache, serve, monkeypatch
 
     fetch("tinyshakespeare", serve())
     assert default_source(said.append).label == "tinyshakespeare"
-    assert said[2] == "text: tinyshakespeare"
+    assert said[2] == "text: tinyshakespeare (the usual one)"
 
 
 def test_no_text_at_all(monkeypatch):

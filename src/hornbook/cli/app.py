@@ -13,6 +13,8 @@ from hornbook.cli import VERBS
 from hornbook.cli.console import set_up
 from hornbook.errors import UsageError
 
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's own words
+
 
 def make_app() -> cyclopts.App:
     """Make the command line; a verb's file is imported when the verb is used."""
@@ -51,7 +53,7 @@ def run(words: list[str]) -> int:
         full = "the disk is full: make room and try again"
         return _say(f"{full if error.errno == ENOSPC else error.strerror or error}{where}")
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
             raise
         return _say(
             "not enough memory: try a smaller recipe.batch_size (or a larger recipe.accumulate), model.block_size or "

@@ -39,7 +39,8 @@ def generate(
     from hornbook import api
     from hornbook.training.progress import visible
 
-    pieces = api.open_run(run).stream(
+    opened = api.open_run(run)
+    pieces = opened.stream(
         prompt,
         tokens=tokens,
         temperature=temperature,
@@ -50,18 +51,19 @@ def generate(
         samples=samples,
         unknown=unknown,
     )
-    if json or samples > 1:  # several are written side by side, and shown one after the other
-        texts = [prompt] * samples
-        for sample, piece in pieces:
-            texts[sample] += piece
-        if json:
-            print_json({"prompt": prompt, "texts": texts})
-            return
-        for number, text in enumerate(texts, 1):
-            print(f"--- {number} ---\n{visible(text) if sys.stdout.isatty() else text}")
-        return
+    if unknown != "error" and (n := opened.count_unknown_in(prompt)):
+        print(f"hornbook: {n} characters of the prompt that the model does not know: {unknown}", file=sys.stderr)
     shown = visible if sys.stdout.isatty() else str
-    print(shown(prompt), end="", flush=True)
-    for _, piece in pieces:
-        print(shown(piece), end="", flush=True)
+    texts = [prompt] * samples
+    if not json:
+        print(("--- 1 ---\n" if samples > 1 else "") + shown(prompt), end="", flush=True)
+    for sample, piece in pieces:  # all are written side by side; the first can be watched
+        texts[sample] += piece
+        if sample == 0 and not json:
+            print(shown(piece), end="", flush=True)
+    if json:
+        print_json({"prompt": prompt, "texts": texts})
+        return
     print()
+    for number, text in enumerate(texts[1:], 2):
+        print(f"--- {number} ---\n{shown(text)}")

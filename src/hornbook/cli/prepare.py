@@ -16,7 +16,7 @@ def prepare(
     split: Annotated[float, Parameter(help="The share at the beginning that is to train on.")] = 0.9,
     json: Json = False,
 ) -> None:
-    """Write a text as ids, as training reads them: train.bin, val.bin and header.json.
+    """Write a text as ids, in the form that training keeps them in: train.bin, val.bin and header.json.
 
     Example: hornbook prepare my.txt --out prepared
 

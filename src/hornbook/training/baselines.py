@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-COUNTED = 1 << 26  # units of the training text that are counted at most: more would not change a bigram table
+COUNTED = 1 << 24  # units that are counted at most: more would not change the table, and would take memory
 
 
 def uniform(vocab_size: int) -> float:

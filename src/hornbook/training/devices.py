@@ -1,6 +1,8 @@
 """Where to compute, and in which numbers."""
 
 import os
+import shutil
+from importlib.util import find_spec
 
 import torch
 
@@ -21,6 +23,20 @@ def choose_device(name: str = "auto") -> torch.device:
     if not there[name]:
         raise UsageError(f"this machine, or its PyTorch, has no {name}; cpu is always there.")
     return torch.device(name)
+
+
+def same_device(name: str) -> torch.device:
+    """Return the device that a run was trained on, or where that is not there, the best that is."""
+    try:
+        return choose_device(name)
+    except UsageError:
+        return choose_device("auto")
+
+
+def can_compile(device: torch.device) -> bool:
+    """Say whether torch.compile will work: on CUDA, with triton and the C compiler that it calls."""
+    compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    return device.type == "cuda" and find_spec("triton") is not None and compiler is not None
 
 
 def check_memory(config: ModelConfig, recipe: Recipe, parameters: int, device: torch.device) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook.model.dropout import Clock
+from hornbook.training.devices import can_compile
 from hornbook.training.recipe import Recipe
 from hornbook.training.schedule import learning_rate
 
@@ -30,7 +31,7 @@ class TrainStep:
         self.clock = Clock(model.modules(), seed)
         device = self.weights[0].device
         self.format = number_format(dtype, device)
-        self.loss = torch.compile(self._loss) if device.type == "cuda" else self._loss
+        self.loss = torch.compile(self._loss) if can_compile(device) else self._loss
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self.model.loss(self.model.hidden(inputs), self.model.head, targets)  # type: ignore[operator]
