@@ -35,8 +35,8 @@ def test_a_gpu_is_taken_where_there_is_one_and_a_run_stays_where_it_was(monkeypa
 @pytest.mark.parametrize(
     ("has", "kind", "width", "expected"),
     [
-        (True, "gpt", 192, "bfloat16"),
-        (True, "gpt", 191, "float32"),
+        (True, "gpt", 128, "bfloat16"),
+        (True, "gpt", 127, "float32"),
         (False, "gpt", 192, "float32"),
         (True, "bigram", 192, "float32"),
     ],

@@ -10,7 +10,7 @@ from hornbook.errors import UsageError, nearest
 from hornbook.model.config import ModelConfig
 from hornbook.training.recipe import Recipe
 
-BFLOAT16_FROM = 192  # channels: below, casting costs a processor as much as the quicker products save (docs/results.md)
+BFLOAT16_FROM = 128  # channels: below, casting costs a processor as much as the quicker products save (docs/results.md)
 
 
 def choose_device(name: str = "auto") -> torch.device:
