@@ -382,3 +382,8 @@ def test_the_story_says_what_was_changed(desk):
     assert run.config["changed"]["model.dropout"] == 0.1
     assert "model.dropout=0.1" in asked(run)[-1]
     assert "model.dropout=0.1" in run.folder.notes_path.read_text(encoding="utf-8")
+
+
+def test_settings_without_effect_are_named(desk, capsys):
+    hb.train("my.txt", preset="bigram", out="run", steps=2, settings={"model.n_layer": 8, "model.block_size": 4})
+    assert "without effect on a bigram table: model.n_layer\n" in capsys.readouterr().out

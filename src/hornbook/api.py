@@ -15,7 +15,7 @@ from hornbook.errors import UsageError
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
 from hornbook.model.count import count_config, parameters
-from hornbook.presets import Preset, find_preset
+from hornbook.presets import USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
 from hornbook.runs import environment, notes, picture
 from hornbook.runs.folder import RunFolder, check_free
@@ -61,6 +61,9 @@ def train(
     asked = asked.changed({name: value for name, value in budget.items() if value is not None})
     if asked.recipe.steps is None and asked.recipe.minutes is None:
         raise UsageError("say how long to train: --steps or --minutes.")
+    ignored = [name for name in asked.changes if name.startswith("model.") and name[6:] not in USED_BY_BIGRAM]
+    if ignored and asked.model_config(vocab_size=2).kind == "bigram":
+        tell.say(f"without effect on a bigram table: {', '.join(ignored)}")
     where = choose_device(device)
     count_config(asked.model_config(vocab_size=2))  # before the text is read: what can't be says so at once
     try:

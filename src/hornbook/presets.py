@@ -28,6 +28,8 @@ class TextSettings:
         check_split(self.split)
 
 
+USED_BY_BIGRAM = {"kind", "block_size", "init_std"}  # the other settings of a model are about what a table has not
+
 GROUPS: dict[str, type] = {"model": ModelConfig, "recipe": Recipe, "text": TextSettings}
 
 

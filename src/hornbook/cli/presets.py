@@ -7,8 +7,6 @@ from cyclopts import Parameter
 from hornbook.cli.options import Json, whole
 from hornbook.cli.output import print_json
 
-USED_BY_BIGRAM = {"kind", "block_size", "init_std"}
-
 
 def presets(
     name: str | None = None,
@@ -28,7 +26,7 @@ def presets(
     """
     from dataclasses import asdict
 
-    from hornbook.presets import GROUPS, PRESETS, find_preset
+    from hornbook.presets import GROUPS, PRESETS, USED_BY_BIGRAM, find_preset
     from hornbook.settings import meanings
 
     if name is None:
