@@ -1,6 +1,7 @@
 """One step: equal to the equations written out, and the same however its batch is cut into pieces."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -198,3 +199,23 @@ def test_one_batch_is_learned_by_heart(attention):
     assert abs(losses[0] - math.log(11)) < 0.1
     # the last rows begin like no other, the first unit tells all: nothing is left to chance
     assert losses[-1] < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang", "cl"))), reason="torch.compile needs a compiler")
+@pytest.mark.filterwarnings("default")  # torch's compiler has warnings of its own
+def test_a_compiled_step_drops_the_same_units_and_is_compiled_once():
+    """What CUDA trains with, here on the processor: the step's number is a tensor, so no step compiles it anew."""
+    config = ModelConfig(vocab_size=65, n_layer=1, n_embd=32, n_head=4, block_size=16, dropout=0.2)
+    recipe = Recipe(batch_size=8, accumulate=2, learning_rate=1e-2)
+    losses = []
+    torch._dynamo.reset()
+    for compiled in (False, True):
+        model = build(config, seed=1)
+        step = TrainStep(model, make_optimizer(model, recipe), recipe, 10, 1, "float32")
+        if compiled:
+            step.loss = torch.compile(step._loss)
+        ids = torch.randint(65, (8, 16), generator=torch.Generator().manual_seed(0))
+        losses.append([step(number, ids, ids)[0].item() for number in range(1, 6)])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
