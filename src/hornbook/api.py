@@ -14,7 +14,7 @@ from hornbook import story
 from hornbook.errors import UsageError
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
-from hornbook.model.count import count_config, parameters
+from hornbook.model.count import count, count_config, total
 from hornbook.presets import USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
 from hornbook.runs import environment, notes, picture
@@ -27,7 +27,7 @@ from hornbook.training import baselines
 from hornbook.training.budget import fit_steps
 from hornbook.training.devices import check_memory, choose_device, choose_dtype
 from hornbook.training.loop import fit, score_whole
-from hornbook.training.progress import Progress, bar, teller
+from hornbook.training.progress import Progress, teller
 from hornbook.training.task import Task
 
 
@@ -119,7 +119,7 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
             f"the text has {len(data.train)} characters to train on, and a context of {config.block_size} needs one "
             f"more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
         )
-    size = sum(share.parameters for share in count_config(config))
+    size = total(count_config(config))
     tell.say(f"model: {story.describe_model(config)}; {size:,} parameters")
     check_memory(config, asked.recipe, size, device)
     model = build(config, seed).to(device)
@@ -169,7 +169,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
         "device": task.device.type,
         "dtype": task.dtype,
         "threads": torch.get_num_threads(),
-        "parameters": parameters(task.model),
+        "parameters": total(count(task.model)),
         "landmarks": task.landmarks,
     }
     folder.begin(record, data.tokenizer.to_json(), environment.describe())
@@ -188,10 +188,7 @@ def _source(text: Texts | None, tell: Progress) -> Source:
 
 
 def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
-    def show(done: int, total: int) -> None:
-        tell.now(f"{bar(done, total)} reading the text …")
-
-    data = shards.prepare(source, asked.text.tokenizer, asked.text.split, progress=show)
+    data = shards.prepare(source, asked.text.tokenizer, asked.text.split, progress=tell.bar("reading the text"))
     tell.clear()
     units = "".join(unit for unit in data.tokenizer.units if unit.isprintable() and not unit.isspace())
     tell.say(

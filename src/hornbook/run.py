@@ -30,7 +30,7 @@ from hornbook.text.tokenizer import Tokenizer, from_json
 from hornbook.text.units import Ids, Unknown
 from hornbook.training.devices import same_device
 from hornbook.training.evaluate import Score, evaluate, random_batches
-from hornbook.training.progress import Progress, Silent, bar, teller
+from hornbook.training.progress import Progress, Silent, teller
 from hornbook.training.recipe import Recipe
 
 Texts = str | Path | Sequence[str | Path]
@@ -66,6 +66,7 @@ class Run:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self._log_size, self._log = 0, list[dict[str, Any]]()
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -107,7 +108,11 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """What happened, line by line, as log.jsonl says it: losses of steps, evaluations, samples."""
-        return log.read(self.folder.log_path)
+        path = self.folder.log_path
+        size = path.stat().st_size if path.exists() else 0
+        if size != self._log_size:  # it is long, and much is asked of it: read again only once it has grown
+            self._log_size, self._log = size, log.read(path)
+        return list(self._log)
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
@@ -131,17 +136,13 @@ class Run:
         """Return the ids that the run trains on. Raises `UsageError` if its text is gone or has changed."""
         tell = tell or Silent()
         text = self.config["text"]
-
-        def show(done: int, total: int) -> None:
-            tell.now(f"{bar(done, total)} reading the text …")
-
         if cached := shards.open_cached(text["ids"]):
             return cached
         try:
             source = resolve(text["asked"])
         except UsageError as error:
             raise UsageError(f"{error}; {self.path} was begun with it: put it back there.") from None
-        data = shards.prepare(source, text["tokenizer"], text["split"], progress=show)
+        data = shards.prepare(source, text["tokenizer"], text["split"], progress=tell.bar("reading the text"))
         if data.key != text["ids"]:
             raise UsageError(
                 f"{', '.join(text['asked'])} is not the text that {self.path} was begun with: it has changed since. "
@@ -195,9 +196,10 @@ class Run:
         """Score the whole validation split, or another text, exactly: in float32, every unit but the first once."""
         tell = teller(progress)
         ids = self._ids(text, unknown)
-        show = lambda done, total: tell.now(f"{bar(done, total)} scoring …")  # noqa: E731
         try:
-            return evaluate(self.model, ids, self.model_config.block_size, self.tokenizer, progress=show)
+            return evaluate(
+                self.model, ids, self.model_config.block_size, self.tokenizer, progress=tell.bar("scoring the text")
+            )
         finally:
             tell.clear()
 

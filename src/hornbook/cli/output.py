@@ -5,7 +5,7 @@ import sys
 from typing import Any, TextIO
 
 
-def teller(as_json: bool) -> TextIO:
+def stream_to_tell(as_json: bool) -> TextIO:
     """Return where to tell what is going on: with --json standard output is for the result alone."""
     return sys.stderr if as_json else sys.stdout
 

@@ -29,16 +29,14 @@ def prepare(
 
     from hornbook.errors import UsageError
     from hornbook.text import corpora, shards
-    from hornbook.training.progress import Progress, bar
+    from hornbook.training.progress import Progress
 
     if out is None:
         raise UsageError("say where to write: --out FOLDER.")
     tell = Progress(sys.stderr)
     source = corpora.resolve(text)
     try:
-        data = shards.prepare(
-            source, split=split, folder=out, progress=lambda done, total: tell.now(f"{bar(done, total)} reading …")
-        )
+        data = shards.prepare(source, split=split, folder=out, progress=tell.bar("reading the text"))
     finally:
         tell.clear()
     result = {

@@ -36,23 +36,23 @@ def presets(
             print("\n".join(f"{preset.name:<10} {preset.about}" for preset in PRESETS.values()))
             print("\nhornbook presets NAME shows one; hornbook train --preset NAME trains it")
         return
-    from hornbook.model.count import count_config
+    from hornbook.model.count import count_config, total
 
     preset = find_preset(name)
     config = preset.model_config(vocab_size)
     shares = count_config(config)
-    total = sum(share.parameters for share in shares)
     groups = {"model": config.to_json(), "recipe": preset.recipe.to_json(), "text": asdict(preset.text)}
     if json:
         parts = [{"name": s.name, "shape": s.shape, "times": s.times, "parameters": s.parameters} for s in shares]
-        print_json({"name": preset.name, "about": preset.about, **groups, "parts": parts, "parameters": total})
+        print_json({"name": preset.name, "about": preset.about, **groups, "parts": parts, "parameters": total(shares)})
         return
     used = USED_BY_BIGRAM if config.kind == "bigram" else groups["model"].keys() - {"vocab_size"}
     print(f"{preset.name}: {preset.about}\n\nsettings, each to be changed with --set:\n")
     for group, settings in groups.items():
+        words = meanings(GROUPS[group])
         for key, value in settings.items():
             if group != "model" or key in used:
-                print(f"  {f'{group}.{key}={str(value).lower()}':<34} {meanings(GROUPS[group])[key]}")
+                print(f"  {f'{group}.{key}={str(value).lower()}':<34} {words[key]}")
     print(f"\nparameters at a vocabulary of {vocab_size}:\n")
     print("\n".join(f"  {share}" for share in shares))
-    print(f"  {'in all':<36} {'':>18} {total:>12,}")
+    print(f"  {'in all':<36} {'':>18} {total(shares):>12,}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hornbook.cli.options import Json
-from hornbook.cli.output import print_json, teller
+from hornbook.cli.output import print_json, stream_to_tell
 
 
 def resume(run: Path, /, *, json: Json = False) -> None:
@@ -18,6 +18,6 @@ def resume(run: Path, /, *, json: Json = False) -> None:
     """
     from hornbook import api, story
 
-    resumed = api.resume(run, progress=teller(json))
+    resumed = api.resume(run, progress=stream_to_tell(json))
     if json:
         print_json(story.summary(resumed))

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hornbook.cli.options import Json, Seed, whole
-from hornbook.cli.output import print_json, teller
+from hornbook.cli.output import print_json, stream_to_tell
 
 SET = "NAME=VALUE: settings to change; `hornbook presets NAME` lists them."
 
@@ -36,7 +36,7 @@ def train(
     text
         Files, globs, or names of texts: tinyshakespeare, shakespeare-works, pydoc. None: the first to be had.
     """
-    tell = teller(json)
+    tell = stream_to_tell(json)
     print("loading PyTorch …", file=tell, flush=True)
     from hornbook import api, story
     from hornbook.errors import UsageError

@@ -1,5 +1,6 @@
 """How many parameters a model has, and where they are."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 
 from hornbook.model.build import PARTS, Parts, build
 from hornbook.model.config import ModelConfig
-from hornbook.model.weights import get_weights
+from hornbook.model.weights import get_parameters
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,15 @@ def count(model: nn.Module) -> list[Share]:
     The lines sum to exactly the parameters that the model trains.
     """
     shares: dict[tuple[str, tuple[int, ...]], int] = {}
-    buffers = dict(model.named_buffers())
-    for name, weight in get_weights(model).items():
-        if name in buffers:
-            continue
+    for name, weight in get_parameters(model).items():
         place = ".".join("*" if part.isdigit() else part for part in name.split("."))
         shares[place, tuple(weight.shape)] = shares.get((place, tuple(weight.shape)), 0) + 1
     return [Share(name, shape, times) for (name, shape), times in shares.items()]
 
 
-def parameters(model: nn.Module) -> int:
-    """Return how many parameters a model has in all."""
-    return sum(share.parameters for share in count(model))
+def total(shares: Iterable[Share]) -> int:
+    """Return how many parameters there are in all."""
+    return sum(share.parameters for share in shares)
 
 
 def count_config(config: ModelConfig, parts: Parts = PARTS) -> list[Share]:

@@ -36,9 +36,7 @@ def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
     """Give every weight its first value, from (seed, name, place): changing one part leaves all others as they were."""
     if next(model.parameters()).is_meta:
         return  # a model without memory, to be counted
-    buffers = dict(model.named_buffers())  # a learner's part may have some: they are not learned, and stay
-    weights = {name: weight for name, weight in get_weights(model).items() if name not in buffers}
-    firsts = {name: first_value(name, weight, config, seed) for name, weight in weights.items()}
+    firsts = {name: first_value(name, weight, config, seed) for name, weight in get_parameters(model).items()}
     load_weights(model, get_weights(model) | firsts)
 
 
@@ -51,6 +49,12 @@ def get_weights(model: nn.Module) -> dict[str, Tensor]:
             weights[name] = weight.detach()
             seen.add(weight)
     return weights
+
+
+def get_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that are learned: all but the buffers that a learner's part may keep."""
+    buffers = dict(model.named_buffers())
+    return {name: weight for name, weight in get_weights(model).items() if name not in buffers}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -109,7 +109,6 @@ def random_batches(
     model: nn.Module, ids: np.ndarray, block_size: int, batch_size: int, n: int, seed: int, dtype: str = "float32"
 ) -> float:
     """Return the mean loss of n random batches, the field's usual estimate: noisy, and some text counts twice."""
-
     total = 0.0
     for i in range(n):
         starts = batches.starts(len(ids), block_size, seed, i, range(batch_size), purpose="random batches")

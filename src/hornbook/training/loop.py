@@ -167,10 +167,7 @@ def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, 
     records = log.read(folder.log_path)
     saved = checkpoints.find(folder, log.best(records)["step"], progress.say)
     load_weights(task.model, saved.weights())
-
-    def show(done: int, total: int) -> None:
-        progress.now(f"{bar(done, total)} scoring the validation text …")
-
+    show = progress.bar("scoring the validation text")
     score = evaluate(
         task.model, task.shards.val, task.block_size, task.shards.tokenizer, at_most=SCORED_AT_END, progress=show
     )

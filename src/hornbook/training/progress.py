@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console
@@ -51,6 +52,10 @@ class Progress:
             self._live = Live(line, console=self.console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(line, refresh=True)
+
+    def bar(self, what: str) -> Callable[[int, int], None]:
+        """Return a function of (done, in all) that shows how much of something is done."""
+        return lambda done, total: self.now(f"{bar(done, total)} {what} …")
 
     def clear(self) -> None:
         """Take the live line away."""

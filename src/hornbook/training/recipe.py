@@ -10,8 +10,6 @@ from hornbook.errors import UsageError, nearest
 
 SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("auto", "float32", "bfloat16")
-
-
 MOST_EVALUATIONS = 100_000  # each writes a checkpoint
 MOST_MINUTES = 10**6  # two years
 
