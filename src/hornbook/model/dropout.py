@@ -66,12 +66,21 @@ class Clock:
 
     def __init__(self, parts: Iterable[nn.Module], seed: int) -> None:
         self.seed = seed
-        self.dropouts = [(chance.key(d.site), d) for d in parts if isinstance(d, Dropout) and d.p > 0]
+        self.dropouts = [part for part in parts if isinstance(part, Dropout) and part.p > 0]
+        self.sites = [chance.key(dropout.site) for dropout in self.dropouts]
+        if self.dropouts:  # one tensor, of which each dropout has a row: a step is told in one copy
+            self.times = torch.zeros(len(self.sites), 2, dtype=torch.int32, device=self.dropouts[0].clock.device)
+            for dropout, time in zip(self.dropouts, self.times, strict=True):
+                dropout.clock = time
 
     def set(self, step: int, row: int = 0) -> None:
         """Turn to `step`, for a batch whose first row is number `row` of the whole batch."""
         if self.dropouts:
             key = chance.key(self.seed, "dropout", step)
-            for site, dropout in self.dropouts:
+            times = torch.tensor(
+                [[chance.signed(chance.mix(key ^ site)), row] for site in self.sites], dtype=torch.int32
+            )
+            on_cuda = self.times.is_cuda  # from pinned memory the copy waits for nothing
+            self.times.copy_(times.pin_memory() if on_cuda else times, non_blocking=on_cuda)
+            for dropout in self.dropouts:
                 dropout.told = True
-                dropout.clock.copy_(torch.tensor([chance.signed(chance.mix(key ^ site)), row], dtype=torch.int32))
