@@ -44,6 +44,7 @@ class RunFolder:
     samples_path = _Inside("samples.txt")
     notes_path = _Inside("notes.md")
     checkpoints_path = _Inside("checkpoints")
+    board_path = _Inside("tensorboard")
 
     @classmethod
     def create(cls, out: Path | None, label: str) -> "RunFolder":

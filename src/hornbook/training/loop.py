@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from hornbook.model.weights import get_weights, load_weights
-from hornbook.runs import checkpoints, log, samples
+from hornbook.runs import board, checkpoints, log, samples
 from hornbook.runs.folder import RunFolder
 from hornbook.training.evaluate import evaluate
 from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
@@ -89,8 +89,17 @@ class _Loop:
 
     @contextmanager
     def _logs(self) -> Iterator[None]:
-        with log.Log(self.folder.log_path) as self.log, log.Log(self.folder.times_path) as self.times:
+        with (
+            log.Log(self.folder.log_path) as self.log,
+            log.Log(self.folder.times_path) as self.times,
+            board.open_board(self.folder, self.step) as self.board,
+        ):
             yield
+
+    def _note(self, record: dict[str, Any]) -> None:
+        """Write a line of what happened."""
+        self.log.append(record)
+        self.board.append(record)
 
     def _read_losses(self) -> None:
         """Move the losses into the log. Only here does the loop wait for the device."""
@@ -98,7 +107,7 @@ class _Loop:
             self.loss, length = loss.item(), norm.item()
             check_finite(self.loss + length, step)
             rate = learning_rate(step, self.task.steps, self.task.recipe)
-            self.log.append({"step": step, "batch_loss": self.loss, "gradient_norm": length, "lr": rate})
+            self._note({"step": step, "batch_loss": self.loss, "gradient_norm": length, "lr": rate})
         self.losses.clear()
         self.read_at = time.monotonic()
 
@@ -109,8 +118,8 @@ class _Loop:
         self.progress.now(f"{self._where()}  evaluating …")
         with self.pace.pause(looks=1):
             record, sample = self.task.look(self.step)
-            self.log.append(record)
-            self.log.append(sample)
+            self._note(record)
+            self._note(sample)
             samples.append_sample(self.folder, self.step, sample["sample"])
         self.looks.append(record)
         self.to_look.discard(self.step)
@@ -142,6 +151,7 @@ class _Loop:
         with self.pace.pause():
             self.log.flush(durable=True)
             self.times.flush()
+            self.board.flush()
             weights = {name: weight.contiguous() for name, weight in get_weights(self.task.model).items()}
             memory = get_memory(self.task.model, self.optimizer)
             checkpoints.save(self.folder, self.step, weights, memory, {"step": self.step})
