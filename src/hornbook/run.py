@@ -34,7 +34,7 @@ from hornbook.training.progress import Progress, Silent, teller
 from hornbook.training.recipe import Recipe
 
 Texts = str | Path | Sequence[str | Path]
-"""A path, a glob, the name of a text, or several of them."""
+"""A path, a glob, the name of a text, or several of them; or a folder that `hornbook prepare` wrote."""
 
 CONFIG: dict[str, type] = {
     "preset": str,

@@ -85,9 +85,12 @@ def prepare(
     """Return the ids of a source: from the cache if they are there, else written into it, or into `folder`.
 
     The text is read once to fit the vocabulary and hash it, and a second time to encode it if need be; `progress`
-    goes from nothing to all its bytes each time. Raises what `read_chunks` and `write` raise.
+    goes from nothing to all its bytes each time. A source that is a folder of prepared ids is opened as it is, with
+    the tokenizer and the split that it was prepared with. Raises what `read_chunks` and `write` raise.
     """
     _check_request(folder, split)
+    if any(path.is_dir() for path in source.paths):
+        return _prepared(source, folder)
     meter = Meter()
     tokenizer = named(tokenizer_name).fit(meter.through(read_chunks(source.paths, progress=progress)))
     text = meter.identity
@@ -96,6 +99,14 @@ def prepare(
         return write(folder, chunks, tokenizer, split, text)
     key = _key(text, tokenizer, split)
     return open_cached(key) or _cache(key, chunks, tokenizer, split, text)
+
+
+def _prepared(source: Source, folder: Path | None) -> Shards:
+    if len(source.paths) > 1 or folder:
+        raise UsageError(
+            "a text that is prepared already can't be joined with others, or prepared again: name it alone, to train on"
+        )
+    return Shards.open(source.paths[0])
 
 
 def open_cached(key: str) -> Shards | None:
