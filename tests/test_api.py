@@ -387,3 +387,47 @@ def test_the_story_says_what_was_changed(desk):
 def test_settings_without_effect_are_named(desk, capsys):
     hb.train("my.txt", preset="bigram", out="run", steps=2, settings={"model.n_layer": 8, "model.block_size": 4})
     assert "without effect on a bigram table: model.n_layer\n" in capsys.readouterr().out
+
+
+def test_a_prepared_text_is_trained_on_as_it_was_prepared(desk):
+    from hornbook.text import corpora, shards
+
+    data = shards.prepare(corpora.resolve(["my.txt"]), split=0.8, folder=desk / "prepared")
+    run = hb.train("prepared", out="run", settings=TINY, steps=2, progress=False)
+    text = run.config["text"]
+    assert (text["label"], text["split"], text["ids"]) == ("prepared", 0.8, data.key)
+    assert run.evaluate().units == len(data.val) - 1
+    with pytest.raises(hb.UsageError, match=r"was prepared with a split of 0\.8: prepare the text anew to change it"):
+        hb.train("prepared", out="other", settings={**TINY, "text.split": 0.7}, steps=2, progress=False)
+    with pytest.raises(hb.UsageError, match="prepared already can't be joined with others"):
+        hb.train(["prepared", "my.txt"], out="other", settings=TINY, steps=2, progress=False)
+    (desk / "prepared" / "val.bin").unlink()
+    with pytest.raises(hb.UsageError, match=r"does not hold prepared text: it has no val\.bin"):
+        hb.open("run").evaluate()
+
+
+def test_mini_compares_its_forms_of_attention_first(desk, capsys):
+    hb.train("my.txt", "mini", out="run", settings=TINY, steps=2)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("attention in 2 forms"))
+    assert " heads " in line
+    assert ", batched " in line
+    assert line.endswith(" at most")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("run", "run"), ("quick", "preset"), ("nothing-here", "did you mean"), ("quik", "'quick'")]
+)
+def test_a_name_finds_a_run_or_a_preset(shelf, monkeypatch, name, what):
+    from hornbook import api
+    from hornbook.presets import PRESETS
+
+    monkeypatch.chdir(shelf)
+    if what == "run":
+        assert api.find(name).path == Path("run")
+    elif what == "preset":
+        (shelf / "quick").mkdir(exist_ok=True)  # a folder, but not a run
+        assert api.find(name) is PRESETS["quick"]
+    else:
+        with pytest.raises(hb.UsageError, match=rf"^{name} does not exist; .*; as the name of a preset: ") as caught:
+            api.find(name)
+        assert what in str(caught.value) or "known: " in str(caught.value)

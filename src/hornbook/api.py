@@ -11,19 +11,19 @@ from typing import Any, TextIO
 import torch
 
 from hornbook import story
-from hornbook.errors import UsageError
+from hornbook.errors import UsageError, nearest
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
-from hornbook.presets import USED_BY_BIGRAM, Preset, find_preset
+from hornbook.presets import PRESETS, USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
-from hornbook.runs import environment, notes, picture
+from hornbook.runs import board, environment, notes, picture
 from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
 from hornbook.text.shards import Shards
-from hornbook.training import baselines
+from hornbook.training import baselines, forms
 from hornbook.training.budget import fit_steps
 from hornbook.training.devices import check_memory, choose_device, choose_dtype
 from hornbook.training.loop import fit, score_whole
@@ -43,14 +43,16 @@ def train(
     minutes: float | None = None,
     device: str = "auto",
     dtype: str | None = None,
+    tensorboard: bool = False,
     progress: TextIO | bool = True,
 ) -> Run:
     """Train a model on a text and return its run.
 
-    `text` is a path, a glob, the name of a text, or several of them; None takes the first named text that can be had.
-    `settings` such as {"model.n_layer": 8} change the preset's, after those of the TOML file `config`. `out` is the
-    run's folder (default: runs/<text>-<preset>). `progress` is where to tell what is going on: a stream, True for
-    standard output, False for nowhere.
+    `text` is a path, a glob, the name of a text, or several of them, or a folder that `hornbook prepare` wrote; None
+    takes the first named text that can be had. `settings` such as {"model.n_layer": 8} change the preset's, after those
+    of the TOML file `config`. `out` is the run's folder (default: runs/<text>-<preset>). `tensorboard` writes the log
+    for TensorBoard too. `progress` is where to tell what is going on: a stream, True for standard output, False for
+    nowhere.
     Raises `UsageError` for what can't be done, with what to do instead.
     """
     tell = teller(progress)
@@ -64,10 +66,12 @@ def train(
     ignored = [name for name in asked.changes if name.startswith("model.") and name[6:] not in USED_BY_BIGRAM]
     if ignored and asked.model_config(vocab_size=2).kind == "bigram":
         tell.say(f"without effect on a bigram table: {', '.join(ignored)}")
+    if tensorboard:
+        board.check_installed()
     where = choose_device(device)
     count_config(asked.model_config(vocab_size=2))  # before the text is read: what can't be says so at once
     try:
-        return _train(text, asked, Path(out) if out else None, seed, where, tell)
+        return _train(text, asked, Path(out) if out else None, seed, where, tell, tensorboard)
     finally:
         tell.clear()
 
@@ -100,13 +104,36 @@ def open_run(path: str | Path) -> Run:
     return Run(RunFolder.open(Path(path)))
 
 
-def _train(text: Texts | None, asked: Preset, out: Path | None, seed: int, device: torch.device, tell: Progress) -> Run:
+def find(name: str) -> Run | Preset:
+    """Return the run in a folder, or the preset of a name; a folder comes first. Raises `UsageError`."""
+    if Path(name).is_dir() or name not in PRESETS:
+        try:
+            return open_run(name)
+        except UsageError as error:
+            if name in PRESETS:
+                return find_preset(name)
+            raise UsageError(f"{error}; as the name of a preset: {nearest(name, PRESETS)}") from None
+    return find_preset(name)
+
+
+def _train(
+    text: Texts | None,
+    asked: Preset,
+    out: Path | None,
+    seed: int,
+    device: torch.device,
+    tell: Progress,
+    tensorboard: bool,
+) -> Run:
     """Do what `train` says, once the settings are known to be right."""
     if out:
         check_free(out)  # first: a folder that is taken says so before a text is looked for
     source = _source(text or asked.source, tell)
     with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
+    if tensorboard:
+        folder.board_path.mkdir()
+        tell.say(f"TensorBoard shows it with: tensorboard --logdir {folder.board_path}")
     return _fit(task, folder, tell)
 
 
@@ -138,6 +165,12 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
         + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
         + f"; {dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
     )
+    if asked.forms:
+        tell.now("comparing forms of attention …")
+        rivals = {form: replace(config, attention=form) for form in asked.forms}
+        laps = forms.race({form: replace(task, model=build(of, seed).to(device)) for form, of in rivals.items()})
+        tell.clear()
+        tell.say(f"attention in {len(laps)} forms, on the same weights and batches: {forms.tell(laps)}")
     tell.say(
         f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of which "
         f"character follows which {landmarks['bigram']:.4f}"
@@ -155,6 +188,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
         "asked": list(source.asked),
         **asdict(data.text),
         **asdict(asked.text),
+        "split": data.split,
         "vocabulary": data.tokenizer.fingerprint,
         "ids": data.key,
     }
@@ -190,6 +224,10 @@ def _source(text: Texts | None, tell: Progress) -> Source:
 def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
     data = shards.prepare(source, asked.text.tokenizer, asked.text.split, progress=tell.bar("reading the text"))
     tell.clear()
+    if data.split != asked.text.split and "text.split" in asked.changes:
+        raise UsageError(
+            f"{data.folder} was prepared with a split of {data.split}: prepare the text anew to change it."
+        )
     units = "".join(unit for unit in data.tokenizer.units if unit.isprintable() and not unit.isspace())
     tell.say(
         f"vocabulary: {data.tokenizer.vocab_size} characters ({units[:60]}{'…' if len(units) > 60 else ''}); "

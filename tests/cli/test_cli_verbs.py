@@ -298,7 +298,20 @@ def test_presets_list_and_count(hornbook):
         assert "recipe.learning_rate" in said
 
 
-@pytest.mark.parametrize("preset", ["quick", "bigram", "head", "heads", "block", "small"])
+def test_presets_marks_what_a_source_leaves_open(hornbook):
+    said = hornbook("presets", "nanogpt").out
+    assert "its README reports val 1.4697" in said
+    assert "text: tinyshakespeare, unless another is named" in said
+    assert re.search(r"^  recipe\.learning_rate=0\.001 ", said, re.MULTILINE)
+    assert re.search(r"^\+ recipe\.dtype=auto ", said, re.MULTILINE)
+    marked = {line[2:].partition("=")[0] for line in said.splitlines() if line.startswith("+ ")}
+    result = hornbook("presets", "nanogpt", "--json").json
+    known = {f"{group}.{name}" for group in ("model", "recipe", "text") for name in result[group]}
+    assert marked == known - set(result["described"]) - {"model.vocab_size"}
+    assert "+ " not in hornbook("presets", "small").out.partition("parameters at")[0]
+
+
+@pytest.mark.parametrize("preset", ["quick", "bigram", "head", "heads", "block", "small", "mini", "nanogpt-cpu"])
 def test_every_preset_trains_by_its_name_and_has_as_many_parameters_as_it_says(hornbook, preset):
     rest = ("--steps", "1", "--set", "recipe.sample_length=4", "recipe.evaluate_on=200")
     answer = hornbook("train", "my.txt", "--preset", preset, *rest, "--json")

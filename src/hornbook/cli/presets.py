@@ -33,7 +33,7 @@ def presets(
         if json:
             print_json({"presets": {preset.name: preset.about for preset in PRESETS.values()}})
         else:
-            print("\n".join(f"{preset.name:<10} {preset.about}" for preset in PRESETS.values()))
+            print("\n".join(f"{preset.name:<16} {preset.about}" for preset in PRESETS.values()))
             print("\nhornbook presets NAME shows one; hornbook train --preset NAME trains it")
         return
     from hornbook.model.count import count_config, total
@@ -44,15 +44,23 @@ def presets(
     groups = {"model": config.to_json(), "recipe": preset.recipe.to_json(), "text": asdict(preset.text)}
     if json:
         parts = [{"name": s.name, "shape": s.shape, "times": s.times, "parameters": s.parameters} for s in shares]
-        print_json({"name": preset.name, "about": preset.about, **groups, "parts": parts, "parameters": total(shares)})
+        said = {"name": preset.name, "about": preset.about, "after": preset.after, "source": preset.source}
+        marks = {"described": sorted(preset.described)} if preset.after else {}
+        print_json({**said, **groups, **marks, "parts": parts, "parameters": total(shares)})
         return
     used = USED_BY_BIGRAM if config.kind == "bigram" else groups["model"].keys() - {"vocab_size"}
-    print(f"{preset.name}: {preset.about}\n\nsettings, each to be changed with --set:\n")
+    print(f"{preset.name}: {preset.about}")
+    if preset.after:
+        print(f"after {preset.after}\ntext: {preset.source}, unless another is named")
+        print("\nsettings, each to be changed with --set (+ left open by its source, and chosen here):\n")
+    else:
+        print("\nsettings, each to be changed with --set:\n")
     for group, settings in groups.items():
         words = meanings(GROUPS[group])
         for key, value in settings.items():
             if group != "model" or key in used:
-                print(f"  {f'{group}.{key}={str(value).lower()}':<34} {words[key]}")
+                mark = "+" if preset.after and f"{group}.{key}" not in preset.described else " "
+                print(f"{mark} {f'{group}.{key}={str(value).lower()}':<34} {words[key]}")
     print(f"\nparameters at a vocabulary of {vocab_size}:\n")
     print("\n".join(f"  {share}" for share in shares))
     print(f"  {'in all':<36} {'':>18} {total(shares):>12,}")

@@ -25,6 +25,7 @@ def train(
     minutes: Annotated[float | None, Parameter(help="How long, in place of --steps; 0.5 is half a minute.")] = None,
     device: Annotated[str, Parameter(help="cpu, cuda, mps; auto takes a GPU where there is one.")] = "auto",
     dtype: Annotated[str | None, Parameter(help="float32, bfloat16 or auto [default: as the preset says].")] = None,
+    tensorboard: Annotated[bool, Parameter(negative="", help="Write the log for TensorBoard too.")] = False,
     json: Json = False,
 ) -> None:
     """Train a model on a text. Ctrl-C stops and saves; `hornbook resume` goes on.
@@ -55,6 +56,7 @@ def train(
         minutes=minutes,
         device=device,
         dtype=dtype,
+        tensorboard=tensorboard,
         progress=tell,
     )
     if json:

