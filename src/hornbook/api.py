@@ -217,7 +217,7 @@ def _source(text: Texts | None, tell: Progress) -> Source:
     tell.now("text: looking for it …")
     source = resolve(text)
     tell.clear()
-    tell.say(f"text: {source.origin}")
+    tell.say("\n".join((f"text: {source.origin}", *source.notes)))
     return source
 
 

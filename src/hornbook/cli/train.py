@@ -35,7 +35,8 @@ def train(
     Parameters
     ----------
     text
-        Files, globs, or names of texts: tinyshakespeare, shakespeare-works, pydoc. None: the first to be had.
+        Files, globs, or names of texts: tinyshakespeare, shakespeare-works, pydoc, kannada. None: the preset's own,
+        or the first of these to be had.
     """
     tell = stream_to_tell(json)
     print("loading PyTorch …", file=tell, flush=True)

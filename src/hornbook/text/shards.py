@@ -111,7 +111,7 @@ def _prepared(source: Source, folder: Path | None) -> Shards:
 
 def open_cached(key: str) -> Shards | None:
     """Return the ids that the cache holds under this key, if it does; UsageError if they are damaged."""
-    folder = _cached(key)
+    folder = cached_folder(key)
     if not folder.exists():
         return None
     shards = Shards.open(folder)
@@ -120,12 +120,13 @@ def open_cached(key: str) -> Shards | None:
     return shards
 
 
-def _cached(key: str) -> Path:
+def cached_folder(key: str) -> Path:
+    """Return where the cache holds the ids of this key, if it does."""
     return cache_folder() / "ids" / key
 
 
 def _cache(key: str, chunks: Iterable[str], tokenizer: Tokenizer, split: float, text: Identity) -> Shards:
-    folder = _cached(key)
+    folder = cached_folder(key)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
     try:
