@@ -8,6 +8,8 @@ VERBS = {
     "evaluate": "score a run on its validation text, or on another",
     "generate": "let a run write",
     "show": "tell the story of a run",
+    "trace": "follow a word through a trained model; draw the architecture of a preset",
+    "source": "print the model of a run or a preset, and its training, as one file",
     "presets": "list what there is to train, and count parameters",
     "prepare": "write a text as ids: train.bin, val.bin, header.json",
 }

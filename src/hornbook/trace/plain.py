@@ -1,0 +1,86 @@
+"""A trace as plain data: what `hornbook trace --json` prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from hornbook.trace.follow import BlockTrace, Numbers, Trace
+from hornbook.trace.terminal import UNITS
+
+
+def to_json(trace: Trace) -> dict[str, Any]:
+    """Return a trace as plain data, to six digits; attention weights in the rows of the last 16 units."""
+    inside = trace.inside
+    embedding, T = inside.embedding, len(trace.ids)
+    following = list(trace.followers())
+    p = inside.probabilities[-1]
+    ids = trace.likeliest(-1)
+    low, high = trace.interval
+    return {
+        "run": trace.run,
+        "model": trace.model,
+        "step": trace.step,
+        "text": trace.text,
+        "notes": list(trace.notes),
+        "units": [trace.units[i] for i in trace.ids],
+        "ids": trace.ids.tolist(),
+        "embedding": embedding
+        and {
+            "positions": embedding.part,
+            "unit": _plain(embedding.tokens[-1]),
+            "unit_scaled": None if embedding.scaled is None else _plain(embedding.scaled[-1]),
+            "place": _plain(embedding.position[-1]),
+            "sum": _plain(embedding.whole[-1]),
+        },
+        "blocks": [_block(block, T) for block in inside.blocks],
+        "norm": inside.norm
+        and {"part": inside.norm[0], "before": _plain(inside.norm[1]), "after": _plain(inside.norm[2])},
+        "logits": _plain(inside.logits[-1]),
+        "probabilities": _plain(p),
+        "probabilities_sum": float(p.sum()),
+        "likeliest": [
+            {
+                "unit": trace.units[i],
+                "id": int(i),
+                "logit": float(inside.logits[-1, i]),
+                "probability": float(p[i]),
+                "chance": float(trace.chances[i]),
+            }
+            for i in ids
+        ],
+        "followed": [{"id": i, "rank": rank, "probability": round(p, 6)} for i, rank, p in following],
+        "drawn": {
+            "unit": trace.units[trace.drawn],
+            "id": trace.drawn,
+            "temperature": trace.temperature,
+            "seed": trace.seed,
+            "number": trace.number,
+            "from": low,
+            "to": high,
+        },
+    }
+
+
+def _block(block: BlockTrace, T: int) -> dict[str, Any]:
+    first = max(0, T - UNITS)
+    return {
+        "part": block.part,
+        "shape": list(block.shape),
+        "before": _plain(block.before),
+        "after": _plain(block.after),
+        "branches": [{**asdict(branch), "norms": _plain(branch.norms)} for branch in block.branches],
+        "weights_from_place": first + 1,
+        "weights": None if block.weights is None else [_rows(head, first) for head in block.weights],
+        "missing": block.missing,
+    }
+
+
+def _rows(head: Numbers, first: int) -> list[list[float]]:
+    return [_plain(head[place, : place + 1]) for place in range(first, len(head))]
+
+
+def _plain(x: Numbers) -> Any:
+    return np.round(x, 6).tolist()
