@@ -38,6 +38,7 @@ def train(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
+    tokenizer: str | None = None,
     seed: int = 1,
     steps: int | None = None,
     minutes: float | None = None,
@@ -50,16 +51,16 @@ def train(
 
     `text` is a path, a glob, the name of a text, or several of them, or a folder that `hornbook prepare` wrote; None
     takes the first named text that can be had. `settings` such as {"model.n_layer": 8} change the preset's, after those
-    of the TOML file `config`. `out` is the run's folder (default: runs/<text>-<preset>). `tensorboard` writes the log
-    for TensorBoard too. `progress` is where to tell what is going on: a stream, True for standard output, False for
-    nowhere.
+    of the TOML file `config`. `tokenizer` says what a unit is: "characters", "graphemes", "aksharas" or "bytes". `out`
+    is the run's folder (default: runs/<text>-<preset>). `tensorboard` writes the log for TensorBoard too. `progress` is
+    where to tell what is going on: a stream, True for standard output, False for nowhere.
     Raises `UsageError` for what can't be done, with what to do instead.
     """
     tell = teller(progress)
     if not 0 <= seed < 1 << 64:
         raise UsageError(f"the seed is {seed}; it has to be from 0 to 2**64 - 1.")
     asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed(settings or {})
-    budget = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype}
+    budget = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype, "text.tokenizer": tokenizer}
     asked = asked.changed({name: value for name, value in budget.items() if value is not None})
     if asked.recipe.steps is None and asked.recipe.minutes is None:
         raise UsageError("say how long to train: --steps or --minutes.")
@@ -143,16 +144,17 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
     config = asked.model_config(data.tokenizer.vocab_size)
     if len(data.train) <= config.block_size:
         raise UsageError(
-            f"the text has {len(data.train)} characters to train on, and a context of {config.block_size} needs one "
-            f"more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
+            f"the text has {len(data.train)} {data.tokenizer.name} to train on, and a context of {config.block_size} "
+            f"needs one more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
         )
     size = total(count_config(config))
     tell.say(f"model: {story.describe_model(config)}; {size:,} parameters")
     check_memory(config, asked.recipe, size, device)
     model = build(config, seed).to(device)
+    length = float(data.tokenizer.unit_characters[data.val[: baselines.COUNTED]].mean())  # of a unit, in characters
     landmarks = {
-        "guess": baselines.uniform(config.vocab_size),
-        "bigram": baselines.bigram(data.train, data.val, config.vocab_size),
+        "guess": baselines.uniform(config.vocab_size) / length,
+        "bigram": baselines.bigram(data.train, data.val, config.vocab_size) / length,
     }
     dtype = choose_dtype(asked.recipe.dtype, device, config)
     task = Task(model, config.block_size, data, asked.recipe, asked.recipe.steps or 0, seed, dtype, landmarks)
@@ -161,7 +163,7 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
         task = replace(task, steps=fit_steps(task, asked.recipe.minutes), model=build(config, seed).to(device))
         tell.clear()
     tell.say(
-        f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} characters"
+        f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} {data.tokenizer.name}"
         + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
         + f"; {dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
     )
@@ -172,8 +174,8 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
         tell.clear()
         tell.say(f"attention in {len(laps)} forms, on the same weights and batches: {forms.tell(laps)}")
     tell.say(
-        f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of which "
-        f"character follows which {landmarks['bigram']:.4f}"
+        f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of what "
+        f"follows what {landmarks['bigram']:.4f}"
     )
     _write_down(source, asked, task, config, folder)
     return task
@@ -228,9 +230,10 @@ def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
         raise UsageError(
             f"{data.folder} was prepared with a split of {data.split}: prepare the text anew to change it."
         )
-    units = "".join(unit for unit in data.tokenizer.units if unit.isprintable() and not unit.isspace())
+    tokenizer = data.tokenizer
+    units = "".join(unit for unit in tokenizer.units if unit.isprintable() and not unit.isspace())
     tell.say(
-        f"vocabulary: {data.tokenizer.vocab_size} characters ({units[:60]}{'…' if len(units) > 60 else ''}); "
+        f"vocabulary: {tokenizer.vocab_size:,} {tokenizer.name} ({units[:60]}{'…' if len(units) > 60 else ''}); "
         f"{len(data.train):,} to learn from, {len(data.val):,} to be tested on"
     )
     return data

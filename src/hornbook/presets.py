@@ -19,7 +19,7 @@ class TextSettings:
     """How a text is made into ids."""
 
     tokenizer: str = "characters"
-    """what a unit is: characters"""
+    """what a unit is: characters, graphemes, aksharas or bytes"""
     split: float = 0.9
     """the share at the beginning that is trained on; the rest validates"""
 

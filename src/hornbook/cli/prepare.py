@@ -6,13 +6,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json
+from hornbook.cli.options import TOKENIZER, Json
 from hornbook.cli.output import print_json
 
 
 def prepare(
     *text: str,
     out: Annotated[Path | None, Parameter(help="The folder to write.")] = None,
+    tokenizer: Annotated[str, Parameter(help=TOKENIZER)] = "characters",
     split: Annotated[float, Parameter(help="The share at the beginning that is to train on.")] = 0.9,
     json: Json = False,
 ) -> None:
@@ -36,13 +37,14 @@ def prepare(
     tell = Progress(sys.stderr)
     source = corpora.resolve(text)
     try:
-        data = shards.prepare(source, split=split, folder=out, progress=tell.bar("reading the text"))
+        data = shards.prepare(source, tokenizer, split, folder=out, progress=tell.bar("reading the text"))
     finally:
         tell.clear()
     result = {
         "folder": str(out),
         "train": len(data.train),
         "val": len(data.val),
+        "tokenizer": data.tokenizer.name,
         "vocab_size": data.tokenizer.vocab_size,
         "dtype": data.train.dtype.name,
         **asdict(data.text),
@@ -52,5 +54,5 @@ def prepare(
     else:
         print(
             f"{out}: {len(data.train):,} ids to train on, {len(data.val):,} to validate on, {data.train.dtype.name}, "
-            f"{data.tokenizer.vocab_size} different"
+            f"{data.tokenizer.vocab_size:,} different {data.tokenizer.name}"
         )

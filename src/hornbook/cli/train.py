@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json, Seed, whole
+from hornbook.cli.options import TOKENIZER, Json, Seed, whole
 from hornbook.cli.output import print_json, stream_to_tell
 
 SET = "NAME=VALUE: settings to change; `hornbook presets NAME` lists them."
@@ -20,6 +20,7 @@ def train(
         Parameter(name="--set", consume_multiple=True, negative="", help=SET),
     ] = None,
     config: Annotated[Path | None, Parameter(help="A TOML file of settings to change.")] = None,
+    tokenizer: Annotated[str | None, Parameter(help=TOKENIZER)] = None,
     seed: Seed = 1,
     steps: Annotated[int | None, Parameter(converter=whole, help="How many updates.")] = None,
     minutes: Annotated[float | None, Parameter(help="How long, in place of --steps; 0.5 is half a minute.")] = None,
@@ -52,6 +53,7 @@ def train(
         out=out,
         settings=parse_pairs(set_ or []),
         config=config,
+        tokenizer=tokenizer,
         seed=seed,
         steps=steps,
         minutes=minutes,

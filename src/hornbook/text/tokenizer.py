@@ -7,18 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hornbook.errors import UsageError, nearest
+from hornbook.text.aksharas import Aksharas
+from hornbook.text.bytes import Bytes
 from hornbook.text.characters import Characters
-from hornbook.text.units import Ids, Unknown
-
-
-class Decoder(Protocol):
-    """Ids -> text, piece by piece: what is fed and what finish gives, joined, is what `decode` gives at once."""
-
-    def feed(self, ids: npt.ArrayLike, /) -> str:
-        """Return the text that these ids complete."""
-
-    def finish(self) -> str:
-        """Return what was still waiting for more, when no more comes."""
+from hornbook.text.graphemes import Graphemes
+from hornbook.text.units import Decoder, Ids, Unknown
 
 
 class Tokenizer(Protocol):
@@ -74,7 +67,7 @@ class Tokenizer(Protocol):
         """Return the tokenizer that `to_json` gave; UsageError if the data is damaged."""
 
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {Characters.name: Characters}
+TOKENIZERS: dict[str, type[Tokenizer]] = {kind.name: kind for kind in (Characters, Graphemes, Aksharas, Bytes)}
 
 
 def named(name: str) -> type[Tokenizer]:
