@@ -9,17 +9,13 @@ The mixing function has the shape and the constants that Chris Wellons's hash-pr
 
 from typing import Any
 
-WORD = 0xFFFFFFFF
-_GOLDEN = 0x9E3779B9
-_M1, _M2 = 0x21F0AAAD, 0xD35A2D97
+WORD, _GOLDEN, _M1, _M2 = 0xFFFFFFFF, 0x9E3779B9, 0x21F0AAAD, 0xD35A2D97
 
 
 def mix(x: int) -> int:
     """Map 32 bits onto 32 bits, one to one, so that each bit of the result depends on all of `x`."""
-    x ^= x >> 16
-    x = x * _M1 & WORD
-    x ^= x >> 15
-    x = x * _M2 & WORD
+    x = (x ^ x >> 16) * _M1 & WORD
+    x = (x ^ x >> 15) * _M2 & WORD
     return x ^ x >> 15
 
 
@@ -50,15 +46,19 @@ def bits(key: int, place: int) -> int:
     return mix(mix(place) ^ key)
 
 
+def long_bits(key: int, place: int) -> int:
+    """Return number `place` (0 to 2**31 - 1) of the stream `key` as 64 bits."""
+    return bits(key, 2 * place) << 32 | bits(key, 2 * place + 1)
+
+
 def uniform(key: int, place: int) -> float:
     """Return number `place` (0 to 2**31 - 1) of the stream `key` as a float in [0, 1), from 53 random bits."""
-    high, low = bits(key, 2 * place), bits(key, 2 * place + 1)
-    return ((high << 32 | low) >> 11) / (1 << 53)
+    return (long_bits(key, place) >> 11) / (1 << 53)
 
 
 def below(n: int, key: int, place: int) -> int:
     """Return number `place` (0 to 2**31 - 1) of the stream `key` as a whole number from 0 to n - 1, n below 2**48."""
-    return (bits(key, 2 * place) << 32 | bits(key, 2 * place + 1)) * n >> 64
+    return long_bits(key, place) * n >> 64
 
 
 def signed(x: int) -> int:
@@ -68,10 +68,8 @@ def signed(x: int) -> int:
 
 def mix_array(x: Any) -> Any:
     """Do what `mix` does to each element of a numpy or torch array of int32: products wrap, shifts keep the sign."""
-    x = x ^ (x >> 16 & 0xFFFF)
-    x = x * signed(_M1)
-    x = x ^ (x >> 15 & 0x1FFFF)
-    x = x * signed(_M2)
+    x = (x ^ (x >> 16 & 0xFFFF)) * signed(_M1)
+    x = (x ^ (x >> 15 & 0x1FFFF)) * signed(_M2)
     return x ^ (x >> 15 & 0x1FFFF)
 
 

@@ -27,7 +27,8 @@ def loaded(words):
 def examples(text):
     """The commands behind "Example:" in a help page; a long one may go on in lines below it."""
     found = re.findall(r"Example: (hornbook .*?)\n\n", text, re.DOTALL)
-    return [shlex.split(" ".join(command.split())) for command in found]
+    commands = (" ".join(command.split()).partition(" > ")[0] for command in found)
+    return [shlex.split(command) for command in commands]
 
 
 def test_help_answers_in_under_a_fifth_of_a_second():

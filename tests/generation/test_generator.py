@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hornbook.errors import UsageError
-from hornbook.generation.generator import Reader, evaluating, generate, quicken, window_start
+from hornbook.generation.generator import PlainReader, Reader, evaluating, generate, quicken, window_start
 from hornbook.generation.sampling import Sampling
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
@@ -41,7 +41,7 @@ def differences(model, block_size, first):
     """Read one text with and without a cache, `first` units at once and the rest one by one."""
     torch.manual_seed(0)
     text = torch.randint(V, (2, 3 * block_size + 2))
-    cached, plain = Reader(model, block_size), Reader(model, block_size, cache=False)
+    cached, plain = Reader(model, block_size), PlainReader(model, block_size)
     pieces = [text[:, :first], *text[:, first:].split(1, dim=1)]
     return max((cached.read(piece) - plain.read(piece)).abs().max().item() for piece in pieces)
 

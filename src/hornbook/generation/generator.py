@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hornbook import chance
 from hornbook.errors import UsageError
 from hornbook.generation.sampling import Sampling, check_whole, draw, probabilities
-from hornbook.model.cache import NO_CACHE, Cache
+from hornbook.model.cache import Cache
 
 
 def window_start(n: int, block_size: int) -> int:
@@ -56,19 +56,36 @@ def quicken(model: nn.Module) -> None:
             part.weight.data = part.weight.data.t().contiguous().t()
 
 
+def predict(model: Any, ids: Tensor, block_size: int) -> Tensor:
+    """Return the logits of the unit after ids (B, n): (B, V), from the window that `window_start` leaves."""
+    window = ids[:, window_start(ids.shape[1], block_size) :]
+    return model.head(model.hidden(window)[:, -1])  # (B, V)
+
+
+class PlainReader:
+    """Reads a text as it grows, its window anew for each unit: what `Reader` is held to."""
+
+    def __init__(self, model: Any, block_size: int) -> None:
+        self.model = model
+        self.block_size = block_size
+        self._ids: Tensor | None = None  # (B, n)
+
+    def read(self, ids: Tensor) -> Tensor:
+        """Read the next units, ids (B, T) with T at least 1; return the logits of the one after them (B, V)."""
+        self._ids = ids if self._ids is None else torch.cat([self._ids, ids], dim=1)
+        with evaluating(self.model):
+            return predict(self.model, self._ids, self.block_size)
+
+
 class Reader:
-    """Reads a text as it grows, and predicts what comes next from the window that `window_start` leaves.
+    """Reads a text as it grows: the same as `PlainReader`, but a unit's keys and values are computed once a window."""
 
-    With `cache`, a unit's keys and values are computed once a window; without, every time: slow, plain, the same.
-    """
-
-    def __init__(self, model: Any, block_size: int, cache: bool = True) -> None:
+    def __init__(self, model: Any, block_size: int) -> None:
         self.model = model
         self.block_size = block_size
         self.start = self.end = 0
         self._window: Tensor | None = None  # (B, end - start)
-        self._cached = cache
-        self._cache = Cache(block_size) if cache else NO_CACHE
+        self._cache = Cache(block_size)
 
     def read(self, ids: Tensor) -> Tensor:
         """Read the next units, ids (B, T) with T at least 1; return the logits of the one after them (B, V)."""
@@ -77,7 +94,7 @@ class Reader:
         if (start := window_start(self.end, self.block_size)) > self.start:
             window = window[:, start - self.start :]
             self.start = start
-            self._cache = Cache(self.block_size) if self._cached else NO_CACHE
+            self._cache = Cache(self.block_size)
         self._window = window
         with evaluating(self.model):
             hidden = self.model.hidden(window[:, self._cache.length :], self._cache)  # (B, T, C)
@@ -110,13 +127,13 @@ def generate(
     check_whole("seed", seed, 0, "0 is as good as any")
     if seed >= 1 << 64:
         raise UsageError(f"seed is {seed}; it has to be at most 2**64 - 1.")
-    reader = Reader(model, block_size, cache)
+    reader = (Reader if cache else PlainReader)(model, block_size)
     keys = [chance.key(int(seed), "sample", s) for s in range(samples)]
     return _units(reader, torch.tensor(start).repeat(samples, 1), sampling, keys, tokens)
 
 
 def _units(
-    reader: Reader, ids: Tensor, sampling: Sampling, keys: list[int], tokens: int | None
+    reader: Reader | PlainReader, ids: Tensor, sampling: Sampling, keys: list[int], tokens: int | None
 ) -> Iterator[NDArray[np.int64]]:
     device = next(reader.model.parameters()).device
     for step in count() if tokens is None else range(tokens):

@@ -58,8 +58,7 @@ def with_temperature(logits: Tensor, temperature: float) -> Tensor:
     if temperature == 0:
         best = logits.argmax(dim=-1, keepdim=True)  # (B, 1)  the first of several
         return torch.full_like(logits, float("-inf")).scatter(-1, best, 0.0)
-    # subtracted first: divided by a tiny temperature, the rest goes to -inf, but the largest to 0 and not to inf
-    return (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+    return (logits - logits.amax(dim=-1, keepdim=True)) / temperature  # subtracted first: so none becomes +inf
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:

@@ -45,8 +45,7 @@ class MatmulCore(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: Dropout) -> Tensor:
         """Attend: q (B, H, Tq, D), k and v (B, H, Tk, D) -> (B, H, Tq, D)."""
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, Tq, Tk)
-        allowed = allowed_keys(mask, q.shape[-2], k.shape[-2], q.device)
-        scores = scores.masked_fill(~allowed, float("-inf"))
+        scores = scores.masked_fill(~allowed_keys(mask, q.shape[-2], k.shape[-2], q.device), float("-inf"))
         weights = self.weights(scores.softmax(dim=-1))  # (B, H, Tq, Tk)
         return dropout(weights) @ v  # (B, H, Tq, D)
 
@@ -61,7 +60,7 @@ class FusedCore(MatmulCore):
         """Attend: q (B, H, Tq, D), k and v (B, H, Tk, D) -> (B, H, Tq, D)."""
         if dropout.active:
             return super().forward(q, k, v, mask, dropout)
-        if mask == Causal(0) and q.shape[-2] == k.shape[-2]:  # only then does is_causal mean what we mean
+        if mask == Causal(0):  # is_causal aligns to the first key: only then does it mean what we mean
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
         if isinstance(mask, Causal):
             sees_all = mask.offset >= k.shape[-2] - 1
@@ -74,23 +73,20 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig, site: str, core: type[nn.Module]) -> None:
         super().__init__()
-        C = config.n_embd
-        self.n_head = config.n_head
-        self.query = nn.Linear(C, C, bias=config.bias_qkv)  # the rows of head h are h*D to (h+1)*D - 1
-        self.key = nn.Linear(C, C, bias=config.bias_qkv)
-        self.value = nn.Linear(C, C, bias=config.bias_qkv)
+        C, self.n_head = config.n_embd, config.n_head
+        # in all three, the rows of head h are h*D to (h+1)*D - 1
+        self.query, self.key, self.value = (nn.Linear(C, C, bias=config.bias_qkv) for _ in range(3))
         self.core = core()
         self.dropout = Dropout(config.attention_rate, f"{site}.weights")
         self.project = nn.Linear(C, C, bias=config.bias_projection)
 
     def split(self, x: Tensor) -> Tensor:
         """Give each head its channels: (B, T, C) -> (B, H, T, D)."""
-        B, T, C = x.shape
-        return x.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)
+        return x.unflatten(2, (self.n_head, -1)).transpose(1, 2)
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Let every place gather from those before it: (B, T, C) -> (B, T, C)."""
         q = self.split(self.query(x))  # (B, H, Tq, D)
         k, v = cache.extend(self, self.split(self.key(x)), self.split(self.value(x)))  # (B, H, Tk, D)
-        y = self.core(q, k, v, Causal(k.shape[-2] - q.shape[-2]), self.dropout)  # (B, H, Tq, D)
+        y = self.core(q, k, v, Causal(cache.length), self.dropout)  # (B, H, Tq, D)
         return self.project(y.transpose(1, 2).flatten(2))  # (B, T, C)

@@ -41,16 +41,18 @@ Parts = Mapping[str, Mapping[str, Part]]
 Find = Callable[[str], Part]
 
 
-def _absent(part: type[nn.Module]) -> Part:
+def _bare(part: type[nn.Module], config: ModelConfig, site: str) -> nn.Module:
     """Make a part that needs nothing from the config."""
-    return lambda config, site: part()
+    return part()
 
 
-def _bigram(config: ModelConfig, find: Find) -> nn.Module:
+def make_bigram(config: ModelConfig, find: Find) -> nn.Module:
+    """Put a table of what follows what together."""
     return Bigram(nn.Embedding(config.vocab_size, config.vocab_size), NextUnit())
 
 
-def _gpt(config: ModelConfig, find: Find) -> nn.Module:
+def make_gpt(config: ModelConfig, find: Find) -> nn.Module:
+    """Put a GPT together from the parts that the config names."""
     block, attention, mlp, norm = find("block"), find("attention"), find("mlp"), find("norm")
 
     def make_block(site: str) -> nn.Module:
@@ -79,27 +81,27 @@ def _gpt(config: ModelConfig, find: Find) -> nn.Module:
 
 
 PARTS: Parts = {
-    "kind": {"bigram": _bigram, "gpt": _gpt},
+    "kind": {"bigram": make_bigram, "gpt": make_gpt},
     "block": {"pre": PreNorm, "branch": BranchNorm, "post": PostNorm, "plain": Plain},
     "attention": {
         "head": Head,
         "heads": MultiHead,
         "batched": partial(Attention, core=MatmulCore),
         "fused": partial(Attention, core=FusedCore),
-        "nothing": _absent(Nothing),
+        "nothing": partial(_bare, Nothing),
     },
     "mlp": {
         "relu": partial(MLP, activation=nn.ReLU),
         "gelu": partial(MLP, activation=nn.GELU),
-        "nothing": _absent(Nothing),
-        "identity": _absent(nn.Identity),
+        "nothing": partial(_bare, Nothing),
+        "identity": partial(_bare, nn.Identity),
     },
     "norm": {
         "layernorm": LayerNorm,
         "layernorm-nobias": partial(LayerNorm, bias=False),
-        "identity": _absent(nn.Identity),
+        "identity": partial(_bare, nn.Identity),
     },
-    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "nothing": _absent(NoPositions)},
+    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "nothing": partial(_bare, NoPositions)},
 }
 
 
@@ -126,5 +128,6 @@ def build(config: ModelConfig, seed: int = 0, parts: Parts = PARTS) -> Any:
     with torch.random.fork_rng(devices=[]):  # a learner's part may draw from torch: from the seed too, and unnoticed
         torch.default_generator.manual_seed(seed)
         model = find("kind")(config, find)
-    weights.initialise(model, config, seed)
+    if not next(model.parameters()).is_meta:  # a model without memory is only counted
+        weights.initialise(model, config, seed)
     return model

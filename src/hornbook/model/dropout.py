@@ -16,17 +16,16 @@ from hornbook.errors import UsageError
 class Dropout(nn.Module):
     """Set a share `p` of the units to zero and scale the rest by 1 / (1 - p); in evaluation, nothing.
 
-    `site` names the place in the model that this dropout belongs to. `Clock` says which step it is.
+    `site` names the place in the model that this dropout belongs to. `Clock` says which step it is: in a tensor, not in
+    two numbers, so that a compiled step stays compiled.
     """
 
     clock: Tensor
 
     def __init__(self, p: float, site: str) -> None:
         super().__init__()
-        self.p = p
-        self.site = site
-        # a tensor, not two numbers, so that a compiled step stays compiled: [key of this step and site, first row]
-        self.register_buffer("clock", torch.zeros(2, dtype=torch.int32), persistent=False)
+        self.p, self.site = p, site
+        self.register_buffer("clock", torch.zeros(2, dtype=torch.int32), persistent=False)  # [key, first row]
         self.told = False  # whether a `Clock` ever said what step it is
 
     @property
@@ -34,13 +33,13 @@ class Dropout(nn.Module):
         """Whether units drop out now."""
         return self.training and self.p > 0
 
-    def dropped(self, rows: int, places: int, start: int) -> Tensor:
-        """Say which units are silent: bool (rows, places), for the places from `start` on."""
+    def dropped(self, x: Tensor, head: int) -> Tensor:
+        """Say which units of x (B, …) are silent: bool (B, …)."""
         key, first_row = self.clock
-        numbers = torch.arange(rows, dtype=torch.int32, device=key.device) + first_row
-        row_keys = chance.bits_array(key, numbers)  # (rows,)
-        numbers = torch.arange(start, start + places, dtype=torch.int32, device=key.device)
-        bits = chance.bits_array(row_keys[:, None], numbers)  # (rows, places)
+        size = x[0].numel()
+        rows = torch.arange(len(x), dtype=torch.int32, device=x.device) + first_row
+        places = torch.arange(head * size, (head + 1) * size, dtype=torch.int32, device=x.device)
+        bits = chance.bits_array(chance.bits_array(key, rows)[:, None], places).view(x.shape)
         return bits < min(round(self.p * 2**32), 2**32 - 1) - 2**31  # the bits are signed: the smallest is -2**31
 
     def forward(self, x: Tensor, head: int = 0) -> Tensor:
@@ -52,9 +51,7 @@ class Dropout(nn.Module):
                 f"the dropout at {self.site!r} was never told what step it is: before each step of training, call "
                 "clock.set(step) of a clock = Clock(model.modules(), seed)."
             )
-        places = x[0].numel()
-        dropped = self.dropped(x.shape[0], places, head * places)
-        return x.masked_fill(dropped.view(x.shape), 0) / (1 - self.p)
+        return x.masked_fill(self.dropped(x, head), 0) / (1 - self.p)
 
     def extra_repr(self) -> str:
         """Show the rate and the site."""

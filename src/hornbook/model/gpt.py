@@ -25,13 +25,9 @@ class GPT(nn.Module):
         loss: nn.Module,
     ) -> None:
         super().__init__()
-        self.tokens = tokens
-        self.positions = positions
-        self.dropout = dropout
+        self.tokens, self.positions, self.dropout = tokens, positions, dropout
         self.blocks = nn.ModuleList(blocks)
-        self.norm = norm
-        self.head = head
-        self.loss = loss
+        self.norm, self.head, self.loss = norm, head, loss
 
     def hidden(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Turn each unit into a vector that knows what came before it: ids (B, T) -> (B, T, C).

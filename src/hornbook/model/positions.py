@@ -28,8 +28,7 @@ class Learned(nn.Module):
     def forward(self, x: Tensor, start: int) -> Tensor:
         """x (B, T, C), whose first unit stands at place `start` -> (B, T, C)."""
         check_room(start + x.shape[1], self.table.num_embeddings)
-        places = torch.arange(start, start + x.shape[1], device=x.device)  # (T,)
-        return x + self.table(places)  # (T, C) is the same for every row
+        return x + self.table(torch.arange(start, start + x.shape[1], device=x.device))  # (T, C), for every row
 
 
 class Sinusoidal(nn.Module):

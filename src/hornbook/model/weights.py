@@ -31,29 +31,23 @@ def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Te
     return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
 
 
-@torch.no_grad()
 def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
     """Give every weight its first value, from (seed, name, place): changing one part leaves all others as they were."""
-    if next(model.parameters()).is_meta:
-        return  # a model without memory, to be counted
     firsts = {name: first_value(name, weight, config, seed) for name, weight in get_parameters(model).items()}
-    load_weights(model, get_weights(model) | firsts)
+    model.load_state_dict(firsts, strict=False)  # not strict: without buffers, and of tied weights one name is absent
 
 
 def get_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return every weight by its name, tied ones once. The tensors may share the model's memory."""
-    weights: dict[str, Tensor] = {}
-    seen: set[Tensor] = set()
+    names: dict[Tensor, str] = {}
     for name, weight in model.state_dict(keep_vars=True).items():
-        if weight not in seen:
-            weights[name] = weight.detach()
-            seen.add(weight)
-    return weights
+        names.setdefault(weight, name)  # tied: the first
+    return {name: weight.detach() for weight, name in names.items()}
 
 
 def get_parameters(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights that are learned: all but the buffers that a learner's part may keep."""
-    buffers = dict(model.named_buffers())
+    buffers = {name for name, _ in model.named_buffers()}
     return {name: weight for name, weight in get_weights(model).items() if name not in buffers}
 
 

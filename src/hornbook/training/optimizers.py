@@ -12,12 +12,12 @@ from hornbook.training.recipe import Recipe
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Make AdamW (Loshchilov, Hutter 2019) for a model; only matrices are decayed, not biases and gains."""
     weights = list(model.parameters())
-    groups = [
-        {"params": [w for w in weights if w.dim() >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
-    ]
+    matrices = {"params": [w for w in weights if w.dim() >= 2], "weight_decay": recipe.weight_decay}
+    others = {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0}
     fused = all(w.device.type in ("cpu", "cuda") for w in weights)  # one pass over memory in place of many
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), fused=fused)
+    return torch.optim.AdamW(
+        [matrices, others], lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), fused=fused
+    )
 
 
 def get_memory(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -38,14 +38,12 @@ class TrainStep:
 
     def __call__(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Make update `step` (from 1 on) with inputs and targets (B, T); return the loss and the gradient's norm."""
-        pieces = self.recipe.accumulate
-        height = len(inputs) // pieces
+        n = self.recipe.accumulate
         total = torch.zeros((), device=inputs.device)
-        for piece in range(pieces):
-            rows = slice(piece * height, (piece + 1) * height)
-            self.clock.set(step, row=rows.start)
+        for i, (x, y) in enumerate(zip(inputs.chunk(n), targets.chunk(n), strict=True)):
+            self.clock.set(step, row=i * len(x))
             with self.format():
-                loss = self.loss(inputs[rows], targets[rows]) / pieces
+                loss = self.loss(x, y) / n
             loss.backward()
             total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))

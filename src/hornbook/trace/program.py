@@ -1,0 +1,118 @@
+"""What a printed file does when it is run: the glue between parts that are the package's own.
+
+`source` prints these functions like all the others, with what they call; so they need torch, numpy and the standard
+library, and nothing else. Shapes: B batch, T time, V vocabulary.
+"""
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hornbook import chance
+from hornbook.generation.generator import predict
+from hornbook.generation.sampling import Sampling, draw, probabilities
+from hornbook.model.config import ModelConfig
+from hornbook.model.weights import initialise, load_weights
+from hornbook.text.batches import batch, starts
+from hornbook.training.optimizers import make_optimizer
+from hornbook.training.recipe import Recipe
+from hornbook.training.step import TrainStep
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a file is printed for, beside the model and the recipe."""
+
+    seed: int
+    """where all chance comes from"""
+    dtype: str
+    """what matrix products are computed in"""
+    device: str
+    """where to compute"""
+    threads: int | None
+    """as many as the run had: others may round a sum differently"""
+    path: str
+    """what to take if nothing is named: ids to train on, or weights to write with"""
+    tokens: int = 500
+    """how many units to write"""
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file says."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_ids(folder: Path) -> Any:
+    """Return the ids to train on (n,), as they lie on disk."""
+    return np.memmap(folder / "train.bin", np.dtype(read_json(folder / "header.json")["dtype"]).newbyteorder("<"), "r")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file: how long its header is (8 bytes), the header in JSON, the numbers in float32."""
+    data = bytearray(path.read_bytes())
+    begin = 8 + int.from_bytes(data[:8], "little")
+    numbers, header = torch.frombuffer(data, dtype=torch.float32, offset=begin), json.loads(data[8:begin])
+    parts = {name: [place // 4 for place in entry["data_offsets"]] for name, entry in header.items()}
+    return {name: numbers[first:last].view(header[name]["shape"]) for name, (first, last) in parts.items()}
+
+
+def make_model(config: ModelConfig, find: Callable[[str], Any], given: Given) -> Any:
+    """Put the model together and give it its first values."""
+    model = find("kind")(config, find)
+    initialise(model, config, given.seed)
+    return model.to(given.device)
+
+
+def train(model: nn.Module, ids: Any, config: ModelConfig, recipe: Recipe, given: Given) -> Iterator[Tensor]:
+    """Train on ids (n,): yield the loss of each step."""
+    assert recipe.steps is not None
+    update = TrainStep(model, make_optimizer(model, recipe), recipe, recipe.steps, given.seed, given.dtype)
+    for step in range(1, recipe.steps + 1):
+        windows = starts(len(ids), config.block_size, given.seed, step, range(recipe.batch_size))  # (B,)
+        x, y = map(torch.from_numpy, batch(ids, windows, config.block_size))  # (B, T)
+        yield update(step, x.to(given.device), y.to(given.device))[0]
+
+
+@torch.inference_mode()
+def write(
+    model: nn.Module, units: list[str], prompt: str, config: ModelConfig, sampling: Sampling, given: Given
+) -> Iterator[str]:
+    """Continue a prompt, unit by unit; an empty one as if after a newline, where the text has any."""
+    ids = [units.index(unit) for unit in prompt or next((c for c in "\n " if c in units), units[:1])]
+    stream = chance.key(1, "sample", 0)  # another number, another text
+    model.eval()
+    for step in range(given.tokens):
+        logits = predict(model, torch.tensor([ids], device=given.device), config.block_size)  # (1, V)
+        number = torch.tensor([chance.uniform(stream, step)], dtype=torch.float64)
+        ids.append(int(draw(probabilities(logits, sampling), number)))
+        yield units[ids[-1]]
+
+
+def main(config: ModelConfig, recipe: Recipe, sampling: Sampling, given: Given, find: Callable[[str], Any]) -> None:
+    """Train on a folder of ids, or load weights; then write."""
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    path, prompt = Path([*sys.argv, given.path][1]), " ".join(sys.argv[2:])
+    model = make_model(config, find, given)
+    if path.is_file():
+        load_weights(model, read_weights(path))
+        units = read_json(path.absolute().parents[2] / "vocabulary.json")["units"]  # where a run has it
+    else:
+        units = read_json(path / "header.json")["tokenizer"]["units"]
+        for step, loss in enumerate(train(model, read_ids(path), config, recipe, given), 1):
+            if step % 100 == 0 or step == recipe.steps:
+                print(f"step {step} of {recipe.steps}  loss {loss.item():.4f}", flush=True)
+    print(prompt, end="")
+    for unit in write(model, units, prompt, config, sampling, given):
+        print(unit, end="", flush=True)
+    print()

@@ -1,0 +1,185 @@
+"""The printed file computes what the package does: first weights, logits, gradients and losses, bit for bit."""
+
+import ast
+import subprocess
+import sys
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hornbook.model.build import build
+from hornbook.model.weights import get_weights
+from hornbook.presets import PRESETS
+from hornbook.text import batches
+from hornbook.trace.program import Given
+from hornbook.trace.source import LINES, Asked, write_file
+from hornbook.training.optimizers import make_optimizer
+from hornbook.training.step import TrainStep
+
+V = 65
+SMALL = {"model.n_layer": 2, "model.n_embd": 16, "model.n_head": 2, "model.block_size": 12, "recipe.batch_size": 4}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def asked_for(name, dtype="float32", settings=()):
+    """What `hornbook source` is asked for a preset with settings changed, on a CPU."""
+    preset = PRESETS[name].changed(dict(settings))
+    recipe = replace(preset.recipe, steps=preset.recipe.steps or 100, minutes=None)
+    return Asked(preset.model_config(V), recipe, Given(3, dtype, "cpu", None, "ids"))
+
+
+def run_text(text):
+    """Run a printed file as a module, without its `main`."""
+    module = types.ModuleType("printed")
+    exec(compile(text, "printed.py", "exec"), module.__dict__)
+    return module
+
+
+def imported(text):
+    """The packages that a file imports anywhere."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [alias.name for node in nodes for alias in node.names if isinstance(node, ast.Import)]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
+def gradients(model, ids):
+    """The logits, and the gradient of their mean square, by the name of the weight."""
+    model.zero_grad()
+    logits = model(ids)
+    logits.square().mean().backward()
+    found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    return logits.detach(), found
+
+
+def check(asked, steps=20, most=LINES):
+    """Hold a printed file to the package; return its text."""
+    text = write_file(asked, "this")
+    assert text.count("\n") <= most
+    assert max(map(len, text.split("\n"))) <= 120
+    assert imported(text) <= {"torch", "numpy", *sys.stdlib_module_names}
+    config, recipe = asked.config, asked.recipe
+    printed = run_text(text)
+    theirs, ours = build(config, asked.given.seed), printed.make_model()
+    firsts, expected = ours.state_dict(), get_weights(theirs)
+    assert all(torch.equal(firsts[name], weight) for name, weight in expected.items())
+    assert sum(w.numel() for w in ours.parameters()) == sum(w.numel() for w in theirs.parameters())
+
+    ids = np.random.default_rng(0).integers(0, V, 3_000).astype(np.uint8)
+    x = torch.from_numpy(ids[: 2 * config.block_size].astype(np.int64)).view(2, -1)
+    (logits, grads), (expected_logits, expected_grads) = gradients(ours.eval(), x), gradients(theirs.eval(), x)
+    assert torch.equal(logits, expected_logits)
+    assert grads.keys() == expected_grads.keys()
+    assert all(torch.equal(grads[name], expected_grads[name]) for name in grads)
+    ours.train()
+    theirs.train()
+
+    step = TrainStep(theirs, make_optimizer(theirs, recipe), recipe, recipe.steps, asked.given.seed, asked.given.dtype)
+    losses = []
+    for number in range(1, steps + 1):
+        starts = batches.starts(len(ids), config.block_size, asked.given.seed, number, range(recipe.batch_size))
+        inputs, targets = map(torch.from_numpy, batches.batch(ids, starts, config.block_size))
+        losses.append(step(number, inputs, targets)[0].item())
+    found = printed.train(ours, ids)
+    assert [next(found).item() for _ in losses] == losses
+    assert len(set(losses)) == steps  # it did learn something, each time another
+    return text
+
+
+def is_large(name):
+    return PRESETS[name].model_config(V).n_embd > 128
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if not is_large(name)])
+def test_a_presets_file_is_the_package(name):
+    check(asked_for(name, settings={"recipe.batch_size": 2}))
+
+
+@pytest.mark.slow  # 10 million parameters each
+@pytest.mark.parametrize("name", [name for name in PRESETS if is_large(name)])
+def test_a_large_presets_file_is_the_package(name):
+    check(asked_for(name, settings={"recipe.batch_size": 2}))
+
+
+@pytest.mark.parametrize("name", ["nanogpt", "shakespeare-10m"])
+def test_a_large_preset_fits_too(name):
+    assert write_file(asked_for(name), name).count("\n") <= LINES
+
+
+COMBINATIONS = [
+    {"model.attention": "heads", "model.positions": "sinusoidal", "model.block": "post", "recipe.schedule": "cosine"},
+    {"model.attention": "head", "model.n_head": 1, "model.block": "branch", "model.attention_dropout": 0.3},
+    {"model.attention": "batched", "model.block": "plain", "model.norm": "identity", "model.mlp": "identity"},
+    {"model.dropout": 0.2, "model.attention_dropout": 0, "model.tied": True, "recipe.accumulate": 4},
+    {"model.attention": "nothing", "model.positions": "nothing", "recipe.warmup": 0, "recipe.schedule": "constant"},
+    {"model.mlp": "nothing", "model.dropout": 0.3, "model.n_hidden": 20, "model.init_scaled": False},
+    {"model.embedding_dropout": 0.5, "model.tied": True, "model.bias_head": False, "recipe.clip": 0},
+    {"model.mlp": "gelu", "model.norm": "layernorm", "model.bias_qkv": False, "model.bias_mlp": False},
+]
+
+
+@pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda settings: " ".join(map(str, settings.values())))
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+def test_any_parts_print(settings, dtype):
+    check(asked_for("quick", dtype, SMALL | settings), steps=8)
+
+
+def test_the_longest_of_all_is_hardly_longer():
+    """Heads one by one, whose weights are saved stacked, with everything else that takes lines."""
+    settings = {"model.attention": "heads", "model.dropout": 0.2, "model.positions": "sinusoidal"}
+    more = {"recipe.accumulate": 2, "recipe.schedule": "cosine", "model.tied": True}
+    check(asked_for("quick", "bfloat16", SMALL | settings | more), steps=8, most=LINES + 15)
+
+
+@pytest.mark.parametrize("name", ["quick", "heads", "bigram"])
+def test_no_name_is_unused_and_none_unknown(name, tmp_path):
+    ruff = pytest.importorskip("ruff", reason="ruff comes with the extra `lint`")
+    path = tmp_path / "gpt.py"
+    path.write_text(write_file(asked_for(name), name), encoding="utf-8")
+    words = [sys.executable, "-m", ruff.__name__, "check", "--isolated", "--select", "F", "--no-cache", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_what_is_in_use_is_there():
+    plain = write_file(asked_for("quick"), "quick")
+    for absent in (
+        "Dropout",
+        "Clock",
+        "cache",
+        "Causal(",
+        "MatmulCore",
+        "UsageError",
+        "config.",
+        "recipe.",
+        "isinstance(mask",
+    ):
+        assert absent not in plain, absent
+    assert "class FusedCore(nn.Module)" in plain
+    dropping = write_file(asked_for("quick", settings={"model.dropout": 0.1}), "quick")
+    assert "class Dropout(nn.Module)" in dropping
+    assert "class FusedCore(MatmulCore)" in dropping
+    cosine = write_file(asked_for("quick", settings={"recipe.schedule": "cosine"}), "quick")
+    assert "math.cos(math.pi * done)" in cosine
+    assert "math.cos(math.pi * done)" not in plain
+
+
+def test_a_size_is_changed_in_one_place():
+    text = write_file(asked_for("quick", settings=SMALL), "quick")
+    printed = run_text(text.replace("n_embd = 2, 2, 16 ", "n_embd = 2, 2, 24 "))
+    assert printed.make_model().state_dict()["blocks.1.mlp.expand.weight"].shape == (96, 24)
+
+
+def test_the_same_is_printed_each_time():
+    assert write_file(asked_for("heads"), "heads") == write_file(asked_for("heads"), "heads")
