@@ -87,11 +87,12 @@ def test_help_says_what_every_word_is_for(verb, hornbook):
 
 def test_each_verb_offers_what_it_should(hornbook):
     wanted = {
-        "train": "TEXT --preset --out --set --config --seed --steps --minutes --device --dtype --tensorboard --json",
+        "train": "TEXT --preset --out --set --config --tokenizer --seed --steps --minutes --device --dtype "
+        "--tensorboard --json",
         "resume": "RUN --json",
         "evaluate": "RUN --text --json",
         "generate": "RUN --prompt --tokens --temperature --top-k --top-p --seed --samples --unknown --stop --json",
-        "prepare": "TEXT --out --json",
+        "prepare": "TEXT --out --tokenizer --split --json",
         "presets": "NAME --vocab-size --json",
         "show": "RUN --json",
         "trace": "NAME --prompt --html --svg --vocab-size --temperature --seed --unknown --json",

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hornbook.text.tokenizer import TOKENIZERS
+
 TINY = (
     *("--set", "model.n_embd=16", "model.n_layer=1", "model.n_head=2", "model.block_size=16"),
     *("recipe.sample_length=20", "recipe.evaluate_on=500", "recipe.batch_size=4", "recipe.dtype=float32"),
@@ -341,3 +343,33 @@ def test_presets_offers_for_set_what_set_takes(hornbook, preset):
             continue
         answer = hornbook("train", "missing.txt", "--preset", preset, *rest)  # settings are looked at before the text
         assert "missing.txt" in answer.err, (setting, answer.err)
+
+
+@pytest.mark.parametrize("kind", ["graphemes", "aksharas", "bytes"])
+def test_a_model_of_other_units_is_told_in_nats_a_character(hornbook, desk, kind):
+    text = (desk / "kn.txt").read_text(encoding="utf-8")
+    answer = hornbook("train", "kn.txt", "--tokenizer", kind, "--out", "other", "--steps", "3", *TINY, "--json")
+    assert answer.code == 0, answer
+    assert re.search(rf"vocabulary: \d+ {kind} \(", answer.err)
+    config, final = answer.json["config"], answer.json["final"]
+    assert config["text"]["tokenizer"] == kind
+    tokenizer = TOKENIZERS[kind].fit([text])
+    ids = tokenizer.encode(text)
+    val = ids[int(len(ids) * 0.9) :]
+    length = tokenizer.unit_characters[val].mean()
+    assert config["landmarks"]["guess"] == pytest.approx(math.log(tokenizer.vocab_size) / length)
+    assert final["characters"] == tokenizer.unit_characters[val[1:]].sum()
+    assert final["final_val_loss"] == pytest.approx(final["nats_per_unit"] * final["units"] / final["characters"])
+    assert answer.json["evaluations"][0]["val_loss"] == pytest.approx(config["landmarks"]["guess"], rel=0.1)
+    written = hornbook("generate", "other", "--prompt", "ಕನ್ನಡ ಅಕ್ಷರ", "--tokens", "5", "--json").json["texts"][0]
+    assert written.startswith("ಕನ್ನಡ ಅಕ್ಷರ")
+    prepared = hornbook("prepare", "kn.txt", "--tokenizer", kind, "--out", "ids", "--json").json
+    assert (prepared["tokenizer"], prepared["vocab_size"]) == (kind, tokenizer.vocab_size)
+    assert prepared["train"] + prepared["val"] == len(ids)
+
+
+def test_a_tokenizer_that_there_is_not(hornbook):
+    for verb in (("train", "kn.txt"), ("prepare", "kn.txt", "--out", "ids")):
+        answer = hornbook(*verb, "--tokenizer", "akshara")
+        assert answer.code == 2
+        assert "no tokenizer is named 'akshara'; did you mean 'aksharas'?" in answer.err
