@@ -106,7 +106,11 @@ def test_what_an_error_proposes_works(hornbook, desk):
     assert setting.startswith("model.block_size="), refused
     again = hornbook("train", "short.txt", "--steps", "1", "--set", "recipe.sample_length=3", setting, "--out", "s")
     assert again.code == 0, again
-    refused = hornbook("train", "my.txt", "--minutes", "0.000001", *TINY, "--out", "t")
-    assert refused.code == 2
-    minutes = refused.err.partition("--minutes ")[2].split()[0]
-    assert hornbook("train", "my.txt", "--minutes", minutes, *TINY, "--out", "t").code == 0
+    answer = hornbook("train", "my.txt", "--minutes", "0.000001", *TINY, "--out", "t")
+    assert answer.code == 2
+    for _ in range(3):  # a machine that was quick a moment ago may be slow now, and asks for more
+        minutes = answer.err.partition("--minutes ")[2].split()[0]
+        answer = hornbook("train", "my.txt", "--minutes", minutes, *TINY, "--out", "t")
+        if answer.code == 0:
+            break
+    assert answer.code == 0
