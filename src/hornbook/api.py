@@ -113,7 +113,7 @@ def find(name: str) -> Run | Preset:
         except UsageError as error:
             if name in PRESETS:
                 return find_preset(name)
-            raise UsageError(f"{error}; as the name of a preset: {nearest(name, PRESETS)}") from None
+            raise UsageError(f"{str(error).rstrip('.')}; as the name of a preset: {nearest(name, PRESETS)}") from None
     return find_preset(name)
 
 
