@@ -121,7 +121,7 @@ def printed_with(part, **settings):
 
 
 @pytest.mark.parametrize("part", ["Gated", "MLP", "made", "more"])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bias", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_part_from_a_table_comes_out(mine, part, bias):
     made = mine.__dict__[part]
     if part == "MLP":

@@ -26,7 +26,7 @@ assert not any(name.partition(".")[0] in ("hornbook", "safetensors") for name in
 """
 
 
-@pytest.fixture(scope="module", params=["fused", "heads"])
+@pytest.fixture(scope="module", params=["fused", pytest.param("heads", marks=pytest.mark.slow)])
 def run(request, tmp_path_factory):
     """A run of 30 steps on a text in two scripts."""
     folder = tmp_path_factory.mktemp("source")

@@ -51,7 +51,7 @@ class MatmulCore(nn.Module):
 
 
 class FusedCore(MatmulCore):
-    """The same from PyTorch's fused kernel, which never writes the weights (B, H, Tq, Tk) to memory.
+    """The same from PyTorch's fused kernel: the weights (B, H, Tq, Tk) are never written to memory.
 
     That kernel draws its own dropout, so while units do drop out the matrix products do the work.
     """

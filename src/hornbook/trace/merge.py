@@ -7,334 +7,168 @@ package.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+import copy
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
 
-from hornbook.trace.definitions import Setting
-from hornbook.trace.edits import Source, functions, pairs, parameters, parse, stored
-from hornbook.trace.layout import WIDTH, joined, split_comment
-from hornbook.trace.sweep import attributes, is_self
+from hornbook.trace import trees
 
-Texts = dict[str, str]
-"""The source of each definition, by the name that stands for it."""
+Trees = dict[str, Any]
+"""The definitions, by the names that stand for them."""
+
+WIDEST = 105  # columns of a statement that something was written into, without its indent
 
 
-def merged(texts: Texts, things: Mapping[str, object]) -> Texts:
-    """Return definitions with all written into one another that reads better so."""
-    texts = dict(texts)
-    for step in (thin_class, maker, other_name, kept_setting, other_method):
-        while step(texts, things):
+def merged(forest: Trees) -> Trees:
+    """Return definitions with all written into one another that reads better so, each step as often as it can be."""
+    forest = copy.deepcopy(forest)
+    for step in (maker, other_name, local_name, one_expression):
+        while step(forest):
             pass
-    return texts
+    return forest
 
 
-def shortened(texts: Texts, things: Mapping[str, object]) -> Texts:
-    """Return definitions in which what is used once stands where it is used: functions of one expression, and names."""
-    texts = dict(texts)
-    for step in (local_name, one_expression):
-        while step(texts, things):
-            pass
-    return texts
+def called_in(forest: Trees, token: str) -> list[tuple[str, ast.Call]]:
+    """Return the calls of a name, and in which definition; nothing if it also stands elsewhere."""
+    found = [(owner, n) for owner, tree in forest.items() for n in trees.calls(tree) if ast.unparse(n.func) == token]
+    return found if len(found) == trees.names(forest.values()).count(token) else []
 
 
-def uses(texts: Texts, token: str) -> list[tuple[str, ast.Name]]:
-    """Return where a name stands, and in which definition."""
-    return [
-        (owner, node)
-        for owner, text in texts.items()
-        if token in text
-        for node in ast.walk(parse(text))
-        if isinstance(node, ast.Name) and node.id == token
-    ]
+def put(tree: Any, old: ast.AST, new: ast.AST) -> Any:
+    """Return a tree with one node in the place of another."""
+
+    class Put(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            return new if node is old else self.generic_visit(node)
+
+    return Put().visit(tree)
 
 
-def calls(tree: ast.AST, token: str) -> list[ast.Call]:
-    """Return the calls of a name."""
-    return [
-        n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == token
-    ]
+def rename(nodes: Iterable[ast.AST], old: str, new: str) -> None:
+    """Let one name stand wherever another does."""
+    for node in (n for tree in nodes for n in ast.walk(tree)):
+        if isinstance(node, ast.Name) and node.id == old:
+            node.id = new
 
 
-def is_called_only(texts: Texts, token: str) -> bool:
-    """Say whether a name stands only where it is called."""
-    return len(uses(texts, token)) == sum(len(calls(parse(text), token)) for text in texts.values())
-
-
-def body_of(node: ast.FunctionDef | ast.ClassDef) -> list[ast.stmt]:
-    """Return what stands in a definition, without its docstring."""
-    return node.body[1:] if ast.get_docstring(node) else node.body
-
-
-def replace_calls(texts: Texts, token: str, new: Callable[[Source, ast.Call], str]) -> None:
-    """Put something in the place of every call of a name."""
-    for owner, text in texts.items():
-        while found := calls((source := Source(text)).tree, token):
-            source.replace(found[0], new(source, found[0]))
-            text = source.apply()
-        texts[owner] = text
-
-
-def thin_class(texts: Texts, things: Mapping[str, object]) -> bool:
-    """A class that only fixes what the one above it is given."""
-    for token, text in texts.items():
-        (node,) = (source := Source(text)).tree.body
-        if not isinstance(node, ast.ClassDef) or len(node.bases) != 1 or not is_called_only(texts, token):
-            continue
-        body = body_of(node)
-        if len(body) != 1 or not isinstance(init := body[0], ast.FunctionDef) or len(parameters(init)) != 1:
-            continue
-        inside = body_of(init)
-        if len(inside) == 1 and isinstance(inside[0], ast.Expr) and isinstance(call := inside[0].value, ast.Call):
-            base = source.of(node.bases[0])
-            if ast.unparse(call.func) == "super().__init__" and "." in base:
-                new = base + source.of(call).removeprefix("super().__init__")
-                del texts[token]
-                replace_calls(texts, token, lambda _source, _call, new=new: new)  # type: ignore[misc]
-                return True
-    return False
-
-
-def other_name(texts: Texts, things: Mapping[str, object]) -> bool:
+def other_name(forest: Trees) -> bool:
     """A setting that is another one."""
-    for token, text in texts.items():
-        name, _, value = text.strip().partition(" = ")
-        if isinstance(things.get(token), Setting) and value in texts and name:
-            del texts[token]
-            for owner in texts:
-                texts[owner] = texts[owner].replace(token, value)
+    for token, node in forest.items():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in forest:
+            del forest[token]
+            rename(forest.values(), token, node.value.id)
             return True
     return False
 
 
-def maker(texts: Texts, things: Mapping[str, object]) -> bool:
-    """A function that makes the only object of a class, or all of them: the class makes itself as well."""
-    for token, text in texts.items():
-        (node,) = (source := Source(text)).tree.body
-        if not isinstance(node, ast.ClassDef) or len(uses(texts, token)) != 1:
-            continue
-        init = next((f for f in functions(node) if f.name == "__init__"), None)
-        ((owner, _),) = uses(texts, token)
-        home = Source(texts[owner])
-        for function in functions(home.tree):
-            last = function.body[-1]
-            if not (isinstance(last, ast.Return) and isinstance(last.value, ast.Call) and init):
-                continue
-            if ast.unparse(last.value.func) != token or function.decorator_list or last.value.keywords:
-                continue
-            if new := self_made(source, init, home, function, last.value):
-                texts[token] = new
-                give_way(texts, owner, home, function, token)
-                return True
-    return False
-
-
-def self_made(source: Source, init: ast.FunctionDef, home: Source, function: ast.FunctionDef, call: ast.Call) -> str:
-    """Return a class whose constructor does what `function` did before it called it; nothing where that can't be."""
-    names = [arg.arg for arg in parameters(init)][1:]
-    given = dict(zip(names, call.args, strict=False))
-    own = stored(function)
-    around = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    outer = set[str]().union(*(stored(f) for f in functions(home.tree) if f is not function)) - own
-    hidden = {name for name in own & stored(init) if not (name in given and ast.unparse(given[name]) == name)}
-    if len(given) != len(names) or around & outer or hidden - {arg.arg for arg in parameters(function)}:
-        return ""
-    body = body_of(init)
-    if not body or ast.unparse(body[0]) != "super().__init__()":
-        return ""
-    for node in ast.walk(init):
-        if isinstance(node, ast.Name) and node.id in given:
-            source.replace(node, home.of(given[node.id]))
-    before = body_of(function)[:-1]
-    shift = init.body[0].col_offset - function.body[0].col_offset
-    if before:
-        begin, end = home.block(before)
-        lines = home.data[begin:end].decode("utf-8").splitlines(keepends=True)
-        place = source.block([body[0]])[1]
-        moved = "".join(" " * shift + line if shift > 0 else line[-shift:] for line in lines)
-        source.replace_from_to(place, place, moved)
-    first, last = parameters(init)[1:2], parameters(init)[-1:]
-    wanted = ", ".join(arg.arg for arg in parameters(function))
-    if first:
-        begin = source.span(parameters(init)[0])[1]
-        source.replace_from_to(begin, source.span(last[0])[1], f", {wanted}" if wanted else "")
-    elif wanted:
-        source.replace_from_to(source.span(parameters(init)[0])[1], source.span(parameters(init)[0])[1], f", {wanted}")
-    return source.apply()
-
-
-def give_way(texts: Texts, owner: str, home: Source, function: ast.FunctionDef, token: str) -> None:
-    """Take a function away that a class has taken in, and call the class."""
-    if function is home.tree.body[0]:
-        del texts[owner]
-        replace_calls(texts, owner, lambda source, call: token + source.of(call)[len(owner) :])
-    else:
-        home.remove([function])
-        for call in calls(home.tree, function.name):
-            home.replace(call.func, token)
-        texts[owner] = home.apply()
-
-
-def one_expression(texts: Texts, things: Mapping[str, object]) -> bool:
-    """A function of one expression that is called in one place."""
-    for token, text in texts.items():
-        (node,) = (source := Source(text)).tree.body
-        if not isinstance(node, ast.FunctionDef) or node.decorator_list or not is_called_only(texts, token):
-            continue
-        body = body_of(node)
-        if len(body) != 1 or len(uses(texts, token)) != 1:
-            continue
-        (only,) = body
-        if isinstance(only, ast.Return | ast.Expr) and only.value is not None:
-            ((owner, _),) = uses(texts, token)
-            home = Source(texts[owner])
-            (call,) = calls(home.tree, token)
-            result = only.value
-            names = [arg.arg for arg in parameters(node)]
-            read = [n for n in ast.walk(result) if isinstance(n, ast.Name) and n.id in names]
-            simple = all(isinstance(a, ast.Name | ast.Constant | ast.Attribute) for a in call.args)
-            once = all(sum(n.id == name for n in read) <= 1 for name in names)
-            if call.keywords or any(isinstance(a, ast.Starred) for a in call.args) or not (simple or once):
-                continue
-            if len(call.args) != len(names):
-                continue
-            given = dict(zip(names, call.args, strict=True))
-            for name in read:
-                arg = given[name.id]
-                word = home.of(arg)
-                source.replace(name, f"({word})" if isinstance(arg, ast.BinOp | ast.IfExp | ast.BoolOp) else word)
-            begin, end = source.span(result)
-            after = len(source.data) - end
-            inside = source.apply().encode("utf-8")
-            word = inside[begin : len(inside) - after].decode("utf-8")
-            if isinstance(result, ast.BinOp | ast.IfExp | ast.BoolOp | ast.Compare):
-                word = f"({word})"
-            home.replace(call, word)
-            note = comment_inside(text)
-            if note:
-                line = home.lines[(call.end_lineno or 0) - 1]
-                if b"  # " in line or note == "#":
+def maker(forest: Trees) -> bool:
+    """A function that makes all objects of a class: the class makes itself as well."""
+    for token, node in forest.items():
+        init = next((f for f in trees.functions(node) if f.name == "__init__"), None)
+        found = called_in(forest, token) if init and isinstance(node, ast.ClassDef) else []
+        for owner, call in found if len(found) == 1 else ():
+            home = forest[owner]
+            for function in trees.functions(home):
+                last = function.body[-1]
+                returned = last.value if isinstance(last, ast.Return) else None
+                if returned is not call or not takes_in(init, home, function, call):
                     continue
-                place = home.starts[(call.end_lineno or 0) - 1] + len(line.rstrip(b"\n"))
-                home.replace_from_to(place, place, f"  {note}")
-            new = home.apply()
-            if max(map(len, joined(new).split("\n"))) - len(token) <= WIDTH:
-                texts[owner] = new
-                del texts[token]
-                return True
-    return False
-
-
-def comment_inside(text: str) -> str:
-    """Return the one comment in a function, behind its last line; "#" where there are others."""
-    lines = [line for line in text.rstrip().split("\n") if "# " in line]
-    if not lines:
-        return ""
-    return "# " + split_comment(lines[0])[1] if lines == [text.rstrip().split("\n")[-1]] else "#"
-
-
-def attribute_stores(tree: ast.AST, name: str) -> list[ast.Attribute]:
-    """Return where an attribute is assigned."""
-    return [
-        n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr == name and isinstance(n.ctx, ast.Store)
-    ]
-
-
-def kept_setting(texts: Texts, things: Mapping[str, object]) -> bool:
-    """An attribute that only holds a setting."""
-    return renamed_attribute(texts, lambda value, _: isinstance(things.get(ast.unparse(value)), Setting))
-
-
-def other_method(texts: Texts, things: Mapping[str, object]) -> bool:
-    """An attribute that only holds a method."""
-
-    def is_method(value: ast.expr, methods: set[str]) -> bool:
-        return isinstance(value, ast.Attribute) and ast.unparse(value.value) == "self" and value.attr in methods
-
-    return renamed_attribute(texts, is_method)
-
-
-def renamed_attribute(texts: Texts, fits: Callable[[ast.expr, set[str]], bool]) -> bool:
-    """Read what an attribute of `self` holds in its place, if it is assigned once and nobody else reads it."""
-    for token, text in texts.items():
-        (node,) = (source := Source(text)).tree.body
-        if not isinstance(node, ast.ClassDef):
-            continue
-        methods = {f.name for f in functions(node)}
-        for statement in ast.walk(node):
-            for target, value in pairs(statement) if isinstance(statement, ast.Assign) else ():
-                if not isinstance(target, ast.Attribute) or not is_self(target.value) or not fits(value, methods):
-                    continue
-                read = any(is_read_of_others(each, target.attr) for each in texts.values())
-                if read or len(attribute_stores(node, target.attr)) != 1:
-                    continue
-                word = source.of(value)
-                for each in ast.walk(node):
-                    if isinstance(each, ast.Attribute) and each.attr == target.attr and each is not target:
-                        source.replace(each, word)
-                kept = [(t, v) for t, v in pairs(statement) if t is not target]  # type: ignore[arg-type]
-                if kept:
-                    sides = zip(*kept, strict=True)
-                    source.replace(statement, " = ".join(", ".join(map(source.of, side)) for side in sides))
+                if function is home:
+                    del forest[owner]
+                    rename(forest.values(), owner, token)
                 else:
-                    source.remove([statement])
-                texts[token] = source.apply()
+                    trees.edit_bodies(home, lambda body: [each for each in body if each is not function])  # noqa: B023
+                    rename([home], function.name, token)
                 return True
     return False
 
 
-def is_read_of_others(text: str, name: str) -> bool:
-    """Say whether a text reads an attribute of anything but `self`."""
-    return f".{name}" in text and name in attributes(parse(text), of_self=False)
+def takes_in(init: Any, home: ast.AST, function: ast.FunctionDef, call: ast.Call) -> bool:
+    """Let a constructor do what `function` did before it called it; say whether that can be done."""
+    words = [arg.arg for arg in trees.parameters(init)][1:]
+    given = dict(zip(words, call.args, strict=False))
+    own, first = trees.stored(function), trees.body_of(init)[0]
+    outer = {name for f in trees.functions(home) if f is not function for name in trees.stored(f)} - own
+    hidden = {name for name in own & trees.stored(init) if not (name in given and ast.unparse(given[name]) == name)}
+    clash = outer & set(trees.names([function])) or hidden - {arg.arg for arg in trees.parameters(function)}
+    fits = len(given) == len(words) and not call.keywords and not function.decorator_list
+    if clash or not fits or ast.unparse(first) != "super().__init__()":
+        return False
+    begin = init.body.index(first) + 1
+    rest = [trees.substitute(each, lambda name: given.get(name.id)) for each in init.body[begin:]]
+    init.body[begin:] = [*trees.body_of(function)[:-1], *rest]
+    init.args.args[1:] = function.args.args
+    return True
 
 
-def local_name(texts: Texts, things: Mapping[str, object]) -> bool:
-    """A name in a function that the very next statement reads, once."""
-    for token, text in texts.items():
-        source = Source(text)
-        for function in functions(source.tree):
-            for block in (getattr(n, "body", None) for n in ast.walk(function)):
-                for i, this in enumerate(block if isinstance(block, list) else ()):
-                    for following in (block or [])[i + 1 :]:
-                        if new := without_name(Source(text), function, this, following, things):
-                            texts[token] = new
-                            return True
-                        if not (isinstance(this, ast.Assign) and is_made(this.value)):
-                            break
+def width(node: ast.AST) -> int:
+    """Return how many columns the first line of a statement takes, when all names are given."""
+    return len(re.sub(r"\bhb\d+_", "", ast.unparse(node).split("\n")[0]))
+
+
+def expression_of(node: Any) -> Any:
+    """Return the expression that is all of a function, or of a class that only fixes what the one above it is given."""
+    if not isinstance(node, ast.ClassDef):
+        return None if getattr(node, "decorator_list", None) else trees.result_of(node)
+    (init, *others) = trees.body_of(node)
+    call = copy.copy(trees.result_of(init))
+    if others or not isinstance(call, ast.Call) or ast.unparse(call.func) != "super().__init__" or init.args.args[1:]:  # type: ignore[attr-defined]
+        return None
+    call.func = node.bases[0]
+    return call
+
+
+def one_expression(forest: Trees) -> bool:
+    """A function of one expression that is called in one place; a class that is another one, wherever it is called."""
+    for token, node in forest.items():
+        if (result := expression_of(node)) is None or not (found := called_in(forest, token)):
+            continue
+        words = [arg.arg for arg in trees.parameters(node)] if isinstance(node, ast.FunctionDef) else []
+        once = all(trees.names([result]).count(word) <= 1 for word in words)
+        note = trees.body_of(node)[0].note if words else ""  # type: ignore[attr-defined]
+        for owner, call in found if len(found) == 1 or isinstance(node, ast.ClassDef) else ():
+            simple = all(isinstance(each, ast.Name | ast.Constant | ast.Attribute) for each in call.args)
+            if call.keywords or len(call.args) != len(words) or not (simple or once):
+                break
+            given = dict(zip(words, call.args, strict=True))
+            new = trees.substitute(ast.Expr(result), lambda name: given.get(name.id)).value  # noqa: B023
+            home = next(n for n in ast.walk(forest[owner]) if isinstance(n, ast.stmt) and call in own_expressions(n))
+            if width(home) + width(new) - width(call) > WIDEST or (note and home.note):  # type: ignore[attr-defined]
+                break
+            home.note = home.note or note  # type: ignore[attr-defined]
+            forest[owner] = put(forest[owner], call, new)
+        else:
+            if len(found) == 1 or isinstance(node, ast.ClassDef):
+                del forest[token]
+                return True
     return False
 
 
-def is_made(value: ast.expr) -> bool:
-    """Say whether a value is a module of torch, made on the spot: it is the same wherever that is done."""
-    return isinstance(value, ast.Call) and ast.unparse(value.func).startswith("nn.")
+def own_expressions(statement: ast.stmt) -> list[ast.AST]:
+    """Return all that a statement reads itself, not what stands in its body."""
+    children = [c for c in ast.iter_child_nodes(statement) if not isinstance(c, ast.stmt | ast.ExceptHandler)]
+    return [n for child in children for n in ast.walk(child)]
 
 
-def without_name(
-    source: Source, function: ast.FunctionDef, this: ast.stmt, following: ast.stmt, things: Mapping[str, object]
-) -> str:
-    """Return a text in which a statement holds what the one before it gave a name; nothing where that can't be."""
-    if not (
-        isinstance(this, ast.Assign) and isinstance(target := this.targets[0], ast.Name) and len(this.targets) == 1
-    ):
-        return ""
-    names = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == target.id]
-    there = [n for n in ast.walk(following) if isinstance(n, ast.Name) and n.id == target.id]
-    inner = (ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.Lambda)
-    loops = [n for n in ast.walk(following) if isinstance(n, inner) for n in ast.walk(n)]
-    if (
-        isinstance(things.get(ast.unparse(this.value)), Setting)
-        and sum(isinstance(n.ctx, ast.Store) for n in names) == 1
-    ):
-        for name in names[1:]:
-            source.replace(name, source.of(this.value))
-        source.remove([this])
-        return source.apply()
-    if len(names) != 2 or len(there) != 1 or there[0] in loops or hasattr(following, "body"):
-        return ""
-    if "#" in source.data.splitlines()[(this.end_lineno or 0) - 1].decode() or this.end_lineno != this.lineno:
-        return ""
-    word = source.of(this.value)
-    if isinstance(this.value, ast.BinOp | ast.IfExp | ast.BoolOp | ast.Compare):
-        word = f"({word})"
-    source.replace(there[0], word)
-    source.remove([this])
-    new = source.apply()
-    return new if max(map(len, joined(new).split("\n"))) <= WIDTH else ""
+def local_name(forest: Trees) -> bool:
+    """A name in a function that only the very next statement reads, once."""
+    for function in (f for node in forest.values() for f in trees.functions(node)):
+        stores = trees.names([function], ast.Store)
+        for block in [n.body for n in ast.walk(function) if isinstance(getattr(n, "body", None), list)]:  # type: ignore[attr-defined]
+            for this, following in pairwise(block):
+                name, value = (
+                    getattr((getattr(this, "targets", None) or [None])[0], "id", ""),
+                    getattr(this, "value", None),
+                )
+                if not name or this.note or hasattr(following, "body") or stores.count(name) != 1:
+                    continue
+                looped = trees.names(n for n in ast.walk(following) if isinstance(n, trees.INNER))
+                if [*looped, *trees.names([function])].count(name) != 1 or name not in trees.names([following]):
+                    continue
+                new = trees.substitute(following, lambda node: value if node.id == name else None)  # noqa: B023
+                if width(new) <= WIDEST:
+                    block[block.index(this) : block.index(this) + 2] = [new]
+                    return True
+    return False

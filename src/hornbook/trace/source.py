@@ -1,7 +1,11 @@
 """The model of a run or a preset, and its training, as one file: printed from the files that train.
 
-It begins with `program.main`, follows every call, puts in what is known, leaves out what is not in use, and writes down
-what is left, in the textbook's order.
+It is made by partial evaluation, on syntax trees that keep their comments (`trees`):
+1. `whole` begins with `program.main`, follows every call, and reads what is called from where it stands (`origins`).
+2. `rewrite` puts in what is known about the model (`values`) and leaves out what then does nothing; `sweep` takes away
+   what nobody asks for any more; so on in turn, until nothing changes.
+3. `merge` writes definitions that only hand on to one other into it.
+4. `paper` finds names, imports and the order of reading; `writing` writes it all down, as roomy as the lines allow.
 """
 
 from __future__ import annotations
@@ -16,11 +20,11 @@ from hornbook.runs import log
 from hornbook.runs.checkpoints import WEIGHTS
 from hornbook.story import describe_model
 from hornbook.text import shards
-from hornbook.trace.layout import STYLES
-from hornbook.trace.merge import merged, shortened
+from hornbook.trace.merge import merged
 from hornbook.trace.paper import Paper
 from hornbook.trace.program import Given
 from hornbook.trace.whole import Asked, Program
+from hornbook.trace.writing import STYLES
 
 HEADER = '''
 """{what}
@@ -62,17 +66,11 @@ def asked_of(run: Run) -> Asked:
 
 def write_file(asked: Asked, name: str) -> str:
     """Return the file for a config, a recipe and what else is given; `name` is what `hornbook source` was told."""
-    whole = Program(asked)
-    definitions = {whole.token(each.thing, ""): each for each in whole.settle()}
-    texts = merged({token: each.text for token, each in definitions.items()}, whole.things)
+    program = Program(asked)
+    definitions = {program.tokens[each.thing]: each for each in program.rewritten()}
+    trees = merged({token: each.node for token, each in definitions.items()})
+    paper = Paper({token: replace(definitions[token], node=trees[token]) for token in trees}, program)
     what = f"`hornbook source {name}`: {describe_model(asked.config)}, and its training."
     header = HEADER.format(what=fill(what, 117, break_on_hyphens=False))
-    papers = {}
-    for style in STYLES:
-        if style.short not in papers:
-            chosen = shortened(texts, whole.things) if style.short else texts
-            papers[style.short] = Paper([replace(definitions[token], text=chosen[token]) for token in chosen], whole)
-        file = papers[style.short].write(header, style)
-        if file.count("\n") <= LINES:
-            break
-    return file
+    files = [paper.write(header, style) for style in STYLES]
+    return next((file for file in files if file.count("\n") <= LINES), files[-1])

@@ -22,18 +22,10 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.dropout import Clock, Dropout
 
 UNKNOWN = object()
-COMPARE: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-    ast.In: lambda a, b: a in b,
-    ast.NotIn: lambda a, b: a not in b,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
+FULL = object()
+"""a list with something in it"""
+COMPARE = {"Eq": "eq", "NotEq": "ne", "Is": "is_", "IsNot": "is_not", "Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge"}
+"""the functions of `operator` that are what comparisons do"""
 Env = dict[str, Any]
 
 
@@ -54,8 +46,24 @@ class AnyOf:
 class Fixed:
     """What a parameter is in every call: a setting, by its name."""
 
-    token: str
+    text: str
     value: Any
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of objects that are known."""
+
+    owner: AnyOf
+    name: str
+    above: type | None = None
+    """the base class that it is taken from, if that is said"""
+
+    @property
+    def definer(self) -> type | None:
+        """The class that the method's source stands in."""
+        mro = self.owner.kind.__mro__ if self.owner.kind else ()
+        return self.above or next((kind for kind in mro if self.name in vars(kind)), None)
 
 
 def stand_in(members: Any) -> Any:
@@ -78,16 +86,17 @@ def does_nothing(value: Any) -> bool:
     return value is NO_CACHE or (isinstance(value, Clock) and not value.dropouts)
 
 
+def is_idle(value: Any) -> bool:
+    """Say whether a context manager changes nothing."""
+    return value is contextlib.nullcontext
+
+
 def is_settled(value: Any) -> bool:
     """Say whether a value can be put in where it is used, or vanish: no argument needs to bring it."""
-    if value is UNKNOWN or isinstance(value, AnyOf):
-        return hands_on(value) or (isinstance(value, AnyOf) and does_nothing(value))
-    return (
-        value is None
-        or isinstance(value, bool | str | type | FunctionType | partial | Find)
-        or is_dataclass(value)
-        or does_nothing(value)
-    )  # `Fixed` is one of the dataclasses
+    if isinstance(value, AnyOf | Method):
+        return hands_on(value) or does_nothing(value)
+    kinds = (bool, str, type, FunctionType, partial, Find)
+    return value is None or isinstance(value, kinds) or is_dataclass(value) or does_nothing(value)  # as `Fixed` is
 
 
 def same(a: Any, b: Any) -> bool:
@@ -114,10 +123,7 @@ class Values:
     """Finds the values of expressions. `names` looks up a name that no function binds."""
 
     def __init__(
-        self,
-        names: Callable[[str], Any],
-        instances: Callable[[type], Any],
-        decided: Mapping[Any, Any],
+        self, names: Callable[[str], Any], instances: Callable[[type], Any], decided: Mapping[Any, Any]
     ) -> None:
         self.names, self.instances, self.decided = names, instances, decided
 
@@ -148,7 +154,7 @@ class Values:
                 return UNKNOWN
             found = [getattr(member, name) for member in base.members]
             if all(isinstance(each, list) and each for each in found):
-                return Full()
+                return FULL
             if isinstance(found[0], nn.Module | Clock) and not does_nothing(found[0]):
                 return stand_in(found)
             if isinstance(found[0], MethodType):
@@ -180,10 +186,10 @@ class Values:
 
     def of_compare(self, node: ast.Compare, env: Env) -> Any:
         sides = [self.of(side, env) for side in (node.left, *node.comparators)]
-        if any(side is UNKNOWN or isinstance(side, AnyOf) for side in sides):
+        how = [COMPARE.get(type(op).__name__) for op in node.ops]
+        if not all(how) or any(side is UNKNOWN or isinstance(side, AnyOf) for side in sides):
             return UNKNOWN
-        pairs = zip(node.ops, sides, sides[1:], strict=False)
-        return all(COMPARE[type(op)](a, b) for op, a, b in pairs)
+        return all(getattr(operator, str(word))(a, b) for word, a, b in zip(how, sides, sides[1:], strict=False))
 
     def of_unaryop(self, node: ast.UnaryOp, env: Env) -> Any:
         value = self.of(node.operand, env)
@@ -200,26 +206,3 @@ class Values:
     def of_ifexp(self, node: ast.IfExp, env: Env) -> Any:
         test = self.of(node.test, env)
         return UNKNOWN if test is UNKNOWN else self.of(node.body if test else node.orelse, env)
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method of objects that are known."""
-
-    owner: AnyOf
-    name: str
-
-    @property
-    def definer(self) -> type | None:
-        """The class that the method's source stands in."""
-        kind = self.owner.kind
-        return next((c for c in kind.__mro__ if self.name in vars(c)), None) if kind else None
-
-
-class Full:
-    """A list with something in it."""
-
-
-def makes_nothing(value: Any) -> bool:
-    """Say whether a context manager changes nothing."""
-    return value is contextlib.nullcontext

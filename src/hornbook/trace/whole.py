@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import re
+import copy
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -18,14 +18,11 @@ from hornbook.model.build import PARTS, build
 from hornbook.model.config import ModelConfig
 from hornbook.model.weights import get_parameters, get_weights
 from hornbook.settings import meanings
-from hornbook.trace import program
-from hornbook.trace.definitions import TOKEN, Constant, Definition, Facts, Key, Setting, quoted
-from hornbook.trace.edits import Source, defaults, parse, strip_annotations
-from hornbook.trace.origins import constant_text, imported, is_ours, is_outside, outside_text, text_of, where_constant
+from hornbook.trace import origins, program, trees
 from hornbook.trace.program import Given
-from hornbook.trace.specialise import Pass
-from hornbook.trace.sweep import Sweep, written_into
-from hornbook.trace.values import UNKNOWN, Find, Fixed, Values, stand_in
+from hornbook.trace.rewrite import Rewrite
+from hornbook.trace.sweep import Sweep, flatten
+from hornbook.trace.values import UNKNOWN, Env, Find, Fixed, Values, stand_in
 from hornbook.training.devices import can_compile
 from hornbook.training.optimizers import make_optimizer
 from hornbook.training.recipe import Recipe
@@ -49,312 +46,233 @@ class Program:
     """All definitions that are printed, and what is known about them."""
 
     def __init__(self, asked: Asked) -> None:
-        parts = asked.parts or PARTS
-        config, recipe, given = asked.config, asked.recipe, asked.given
+        parts, config, recipe, given = asked.parts or PARTS, asked.config, asked.recipe, asked.given
         with torch.device("meta"):
             model = build(config, parts=parts)
         step = TrainStep(model, make_optimizer(model, recipe), recipe, recipe.steps or 1, given.seed, given.dtype)
         self.objects = [*model.modules(), step, step.clock]
-        find = Find(config, parts)
-        whole = stand_in([model])
-        self.decided = {
-            can_compile: can_compile(torch.device(given.device)),
-            find("kind"): whole,
-            program.make_model: whole,
-        }
-        self.device = Setting("given", "device", [f.name for f in fields(Given)].index("device"))
+        find, whole = Find(config, parts), stand_in([model])
+        works = can_compile(torch.device(given.device))
+        self.decided = {can_compile: works, find("kind"): whole, program.make_model: whole}
         saved = set(model.state_dict()) & {name for name, _ in model.named_buffers()}
         self.same = {} if saved else {get_parameters: get_weights}  # only buffers make them differ
         self.groups = {"config": config, "recipe": recipe, "sampling": asked.sampling, "given": given}
-        self.facts = Facts()
-        roots = {"config": config, "recipe": recipe, "sampling": asked.sampling, "given": given, "find": find}
-        self.facts.known[program.main, ""] = dict(roots)
-        self.facts.gone[program.main, ""] = set(roots)
+        self.known: dict[origins.Key, Env] = {}
+        """values that parameters always have"""
+        self.gone: set[tuple[origins.Key, str]] = set()
+        """parameters that no call needs to bring"""
+        self.aliases: dict[tuple[Any, str], str] = {}
+        """attributes that only hold a setting, by their class"""
         self.tokens: dict[Any, str] = {}
         self.things: dict[str, Any] = {}
-        self.definitions: dict[Any, Definition] = {}
+        self.definitions: dict[Any, origins.Definition] = {}
         self.imports: dict[str, str] = {}
+        for name, value in {**self.groups, "find": find}.items():
+            self.settle((program.main, ""), name, value)
 
     # what a pass asks
 
-    def token(self, thing: Any, name: str) -> str:
+    def settle(self, key: origins.Key, name: str, value: Any) -> None:
+        """Note what a parameter is in every call."""
+        self.known.setdefault(key, {})[name] = value
+        self.gone.add((key, name))
+
+    def token(self, thing: Any, name: str) -> ast.Name:
         """Return the name that stands for a thing until all names are given out."""
         if thing not in self.tokens:
             self.tokens[thing] = f"hb{len(self.tokens)}_{name}"
             self.things[self.tokens[thing]] = thing
-        return self.tokens[thing]
+        return ast.Name(self.tokens[thing], ast.Load())
 
-    def is_ours(self, thing: Any) -> bool:
-        """Say whether a thing is printed, not imported."""
-        return is_ours(thing)
-
-    def reference(self, value: Any) -> str | None:
-        """Return the source that names a class or a function."""
+    def reference(self, value: Any) -> ast.expr | None:
+        """Return the source that names a class or a function; None where that is nothing new."""
         value = self.same.get(value, value)
-        if is_ours(value):
+        if origins.is_ours(value):
             return self.token(value, value.__name__)
-        if not is_outside(value.__module__) and value.__module__ != "builtins":
+        if not origins.is_outside(value.__module__):
             return None
-        text, name, line = outside_text(value)
+        text, name, line = origins.outside_text(value)
         self.imports[name] = line
-        return text
+        return trees.expression(text)
 
-    def constant(self, module: ModuleType, name: str) -> str | None:
+    def constant(self, module: ModuleType, name: str) -> ast.expr | None:
         """Return the source that names what a module of ours holds; None for modules from outside."""
-        if is_outside(module.__name__):
+        if origins.is_outside(module.__name__):
             return None
         value = getattr(module, name)
-        if is_ours(value):
+        if origins.is_ours(value):
             return self.reference(value)
         if isinstance(value, ModuleType | type | FunctionType):
             return None
-        where, own = where_constant(module, name)
-        return self.token(Constant(where.__name__, own), own)
+        return self.token(origins.find_constant(module, name), name)
 
-    def named(self, definition: Definition, name: str) -> str | None:
+    def named(self, definition: origins.Definition, name: str) -> ast.expr | None:
         """Return the source that stands for a name that no function binds, where it is another."""
-        if name in self.things:
+        if name in self.things or isinstance(definition.thing, origins.Setting):
             return None
-        module = self.module(definition)
-        if not hasattr(module, name) or name.startswith("__"):
-            return None
-        found = imported(module, name)
-        if found and is_outside(found[0]):
+        module = definition.module
+        found = origins.imported(module, name)
+        if not hasattr(module, name) or name.startswith("__") or (found and origins.is_outside(found[0])):
             return None
         return None if isinstance(getattr(module, name), ModuleType) else self.constant(module, name)
 
-    def setting(self, group: Any, name: str) -> str | None:
+    def setting(self, group: Any, name: str) -> ast.expr | None:
         """Return the source that stands for a setting."""
         found = next((key for key, value in self.groups.items() if value is group), None)
-        if found is None:
-            return None
-        value = getattr(group, name)
-        if callable(value):
+        value = getattr(group, name) if found else None
+        if not found or callable(value):
             return None
         if value is None or isinstance(value, bool) or (isinstance(value, str) and name != "device"):
-            return quoted(value)
-        names = [name for name in dir(type(group)) if isinstance(getattr(type(group), name), property)]
-        names = [*(field.name for field in fields(group)), *names]
-        return self.token(Setting(found, name, names.index(name)), name)
+            return ast.Constant(value)
+        computed = [word for word in dir(type(group)) if isinstance(getattr(type(group), word), property)]
+        place = [*(field.name for field in fields(group)), *computed].index(name)
+        return self.token(origins.Setting(found, name, place), name)
+
+    def fixed(self, token: str) -> Fixed | None:
+        """Return a setting, by the name that stands for it; None for another name."""
+        setting = self.things.get(token)
+        if not isinstance(setting, origins.Setting):
+            return None
+        return Fixed(token, getattr(self.groups[setting.group], setting.name))
+
+    def alias(self, definition: origins.Definition, name: str, token: str) -> None:
+        """Note an attribute of `self` that is given a setting, and nothing else."""
+        if self.fixed(token) and (definition.thing, name) not in self.aliases:
+            nodes = [n for each in self.reachable() for n in ast.walk(each.node) if isinstance(n, ast.Attribute)]
+            if sum(n.attr == name and isinstance(n.ctx, ast.Store) for n in nodes) == 1:
+                self.aliases[definition.thing, name] = token
 
     def instances(self, kind: type) -> Any:
         """Return what stands for all objects of a class in the model and its training."""
-        found = [each for each in self.objects if isinstance(each, kind)]
-        return stand_in(found)
+        return stand_in(each for each in self.objects if isinstance(each, kind))
 
-    def values(self, definition: Definition) -> Values:
+    def values(self, definition: origins.Definition) -> Values:
         """Return what finds values in a definition."""
-        module = self.module(definition)
 
-        def names(name: str) -> Any:
-            if name in self.things:
-                thing = self.things[name]
-                if isinstance(thing, Constant):
-                    return getattr(sys.modules[thing.module], thing.name)
-                return UNKNOWN if isinstance(thing, Setting) else thing
-            return getattr(module, name, UNKNOWN)
+        def named(name: str) -> Any:
+            thing = self.things.get(name)
+            if isinstance(thing, origins.Setting) or isinstance(definition.thing, origins.Setting):
+                return UNKNOWN
+            if isinstance(thing, origins.Constant):
+                return getattr(sys.modules[thing.module], thing.name)
+            return thing or getattr(definition.module, name, UNKNOWN)
 
-        def made(kind: type) -> Any:
-            return stand_in([each for each in self.objects if type(each) is kind])
+        return Values(named, lambda kind: stand_in(e for e in self.objects if type(e) is kind), self.decided)
 
-        return Values(names, made, self.decided)
-
-    def is_empty(self, key: Key) -> bool:
+    def is_empty(self, key: origins.Key | None) -> bool:
         """Say whether nothing but words is left of a function."""
-        definition = self.definitions.get(key[0])
-        if definition is None or key[1]:
-            return False
-        (node,) = parse(definition.text).body
-        return isinstance(node, ast.FunctionDef) and all(
-            isinstance(each, ast.Pass) or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
-            for each in node.body
-        )
-
-    def inline(
-        self, function: FunctionType, words: dict[str, Any], texts: dict[str, str], parenthesised: bool
-    ) -> str | None:
-        """Return what a function returns, with its arguments put in; None if it is more than one expression."""
-        definition = self.define(function)
-        (node,) = parse(definition.first).body
-        source = Source(definition.first)
-        (node,) = source.tree.body
-        assert isinstance(node, ast.FunctionDef)
-        body = [e for e in node.body if not (isinstance(e, ast.Expr) and isinstance(e.value, ast.Constant))]
-        if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
-            return None
-        result = body[0].value
-        for name in ast.walk(result):
-            if isinstance(name, ast.Name):
-                text: str | None
-                if name.id in words:
-                    value = words[name.id]
-                    text = self.reference(value) if isinstance(value, type | FunctionType) else repr(value)
-                else:
-                    text = texts.get(name.id) or self.named(definition, name.id)
-                if text:
-                    source.replace(name, text)
-        begin, end = source.span(result)
-        text = source.apply()
-        inside = text[len(source.data[:begin].decode("utf-8")) :]
-        inside = inside[: len(inside) - len(source.data[end:].decode("utf-8"))]
-        return f"({inside})" if parenthesised and isinstance(result, ast.Tuple) else inside
+        found = self.definitions.get(key[0]) if key and not key[1] else None
+        return found is not None and all(isinstance(each, ast.Pass) for each in trees.body_of(found.node))
 
     # how it goes on
 
-    def module(self, definition: Definition) -> ModuleType:
-        """Return the module that a definition stands in."""
-        thing = definition.thing
-        return sys.modules[thing.module if isinstance(thing, Constant) else thing.__module__]
-
-    def define(self, thing: Any) -> Definition:
-        """Return a thing's definition; its text is read the first time."""
+    def define(self, thing: Any) -> origins.Definition:
+        """Return a thing's definition; its source is read the first time."""
         if thing not in self.definitions:
-            if isinstance(thing, Setting):
-                text = self.setting_text(thing)
-            elif isinstance(thing, Constant):
-                text = strip_annotations(constant_text(sys.modules[thing.module], thing.name))
-            else:
-                text = strip_annotations(text_of(thing))
-            self.definitions[thing] = Definition(thing, text, text)
+            is_setting = isinstance(thing, origins.Setting)
+            first = trees.read(self.setting_text(thing) if is_setting else origins.text_of(thing))
+            node = copy.deepcopy(first)
+            for i, kind in enumerate(thing.__bases__ if isinstance(thing, type) else ()):
+                if origins.is_ours(kind):
+                    node.bases[i] = self.reference(kind)
+            self.definitions[thing] = origins.Definition(thing, node, first)
         return self.definitions[thing]
 
-    def setting_text(self, setting: Setting) -> str:
+    def setting_text(self, setting: origins.Setting) -> str:
         """Return the assignment of a setting: its value, or how it is computed from others."""
         group = self.groups[setting.group]
-        value = getattr(group, setting.name)
-        computed = getattr(type(group), setting.name, None)
-        if isinstance(computed, property) and computed.fget:
-            source = Source(strip_annotations(text_of(computed.fget)))  # type: ignore[arg-type]
-            returns = [node for node in ast.walk(source.tree) if isinstance(node, ast.Return)]
-            if len(returns) == 1 and returns[0].value:
-                return f"{setting.name} = {source.of(returns[0].value)}"
-        if setting == self.device and value != "cpu":
+        value, computed = getattr(group, setting.name), getattr(type(group), setting.name, None)
+        if isinstance(computed, property) and (result := trees.result_of(trees.read(origins.text_of(computed.fget)))):
+            return f"{setting.name} = {ast.unparse(result)}"
+        if setting.name == "device" and value != "cpu":
             there = "backends.mps" if value == "mps" else value
             return f'device = "{value}" if torch.{there}.is_available() else "cpu"'
-        return f"{setting.name} = {quoted(value)}"
+        return f"{setting.name} = {value!r}"
 
-    def note(self, setting: Setting) -> str:
+    def note(self, setting: origins.Setting) -> str:
         """Return what a setting means."""
         kind = type(self.groups[setting.group])
         computed = getattr(kind, setting.name, None)
-        if isinstance(computed, property):
-            return (computed.__doc__ or "").strip().removesuffix(".")
-        return meanings(kind).get(setting.name, "")
+        if not isinstance(computed, property):
+            return meanings(kind).get(setting.name, "")
+        words = (computed.__doc__ or "").strip().removesuffix(".")
+        return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
-    def reachable(self) -> list[Definition]:
+    def reachable(self) -> list[origins.Definition]:
         """Return the definitions that are called, beginning with `main`."""
+        found, waiting = dict[Any, origins.Definition](), [program.main]
         self.token(program.main, "main")
-        found, waiting = dict[Any, Definition](), [program.main]
         while waiting:
             thing = waiting.pop(0)
-            if thing in found:
-                continue
-            found[thing] = self.define(thing)
-            waiting += [self.things[token] for token in TOKEN.findall(found[thing].text)]
+            if thing not in found:
+                found[thing] = self.define(thing)
+                waiting += [self.things[name] for name in trees.names([found[thing].node]) if name in self.things]
         return list(found.values())
 
-    def settle(self) -> list[Definition]:
+    def rewritten(self) -> list[origins.Definition]:
         """Rewrite everything until nothing changes, and return what is left."""
-        defaults_known = False
         while True:
-            changed = True
-            while changed:
-                self.facts.offers.clear()
-                changed = sum(Pass(each, self).run() for each in self.reachable()) > 0
-            if self.drop() or self.sweep() or self.flatten():
-                continue
-            if self.learn_settings():
-                continue
-            if not defaults_known:
-                defaults_known = True
-                self.learn_defaults()
-                continue
-            return self.reachable()
+            before = None
+            while before != (before := self.state()):
+                for each in self.reachable():
+                    Rewrite(each, self).run()
+            if not any(step() for step in (self.sweep, self.flatten, self.learn_parameters)):
+                return self.reachable()
 
-    def drop(self) -> bool:
-        """Take parameters that are not needed out of all signatures and calls at once."""
-        if not any(self.facts.new(key) for key in self.facts.gone):
-            return False
-        for each in self.reachable():
-            Pass(each, self, drops=True).run()
-        for key, names in self.facts.gone.items():
-            self.facts.done.setdefault(key, set()).update(names)
-        return True
+    def state(self) -> Any:
+        """Return what two passes are compared by."""
+        return [ast.dump(each.node) for each in self.reachable()], len(self.gone), len(self.aliases)
 
     def sweep(self) -> bool:
-        """Take away what is not in use."""
-        before = {key: set(names) for key, names in self.facts.gone.items()}
-        changed = Sweep(self.reachable(), self.facts, self.instances).run(self.reference)
-        return changed or before != self.facts.gone
+        """Take away what is not in use; say whether there was anything."""
+        before = self.state()
+        Sweep(self, self.reachable()).run()
+        return bool(self.state() != before)
 
     def flatten(self) -> bool:
         """Write a base class that has one heir, and no objects of its own, into that heir."""
         definitions = self.reachable()
-        kinds = [each for each in definitions if isinstance(each.thing, type)]
-        for above in kinds:
-            heirs = [each for each in kinds if self.tokens.get(above.thing) in TOKEN.findall(first_line(each.text))]
-            token = self.tokens.get(above.thing, "?")
-            uses = sum(TOKEN.findall(each.text).count(token) for each in definitions)
-            if len(heirs) != 1 or uses != 1 or heirs[0].thing.__module__ != above.thing.__module__:
-                continue
-            (below,) = heirs
-            calls_above = re.search(r"super\(\)\.", below.text)
-            if calls_above:
-                continue
-            below.text = written_into(above, below)
-            below.inherits = (*below.inherits, above.thing)
-            return True
+        read_names = Counter(trees.names(each.node for each in definitions))
+        for below in definitions:
+            bases = [self.things.get(ast.unparse(b)) for b in getattr(below.node, "bases", ())]
+            for kind in filter(None, bases):
+                above = self.define(kind)
+                if read_names[self.tokens[kind]] == 1 and above.module is below.module and flatten(above, below):
+                    return True
         return False
 
-    def setting_named(self, node: ast.AST) -> Any:
-        """Return the setting that an expression names, with its value; None for another expression."""
-        thing = self.things.get(node.id) if isinstance(node, ast.Name) else None
-        if not isinstance(thing, Setting):
-            return None
-        return Fixed(self.tokens[thing], getattr(self.groups[thing.group], thing.name))
-
-    def learn_settings(self) -> bool:
-        """A parameter that is the same setting in every call is that setting."""
-        called = self.only_called()
-        learnt = False
-        for (key, name), found in self.facts.offers.items():
-            if len(found) != 1 or None in found or name in self.facts.gone.get(key, ()):
-                continue
-            if key[1] == "__init__" or (not key[1] and self.tokens.get(key[0]) in called):
-                self.facts.known.setdefault(key, {})[name] = next(iter(found))
-                self.facts.gone.setdefault(key, set()).add(name)
-                learnt = True
-        return learnt
+    def brought(self) -> dict[tuple[origins.Key, str], list[ast.expr]]:
+        """Return what calls bring for each parameter."""
+        found: dict[tuple[origins.Key, str], list[ast.expr]] = {}
+        for node in (n for each in self.reachable() for n in ast.walk(each.node)):
+            if key := getattr(node, "runs", None):
+                call: Any = node
+                brought = [*zip(call.places, call.args, strict=True), *((w.arg, w.value) for w in call.keywords)]
+                for name, value in brought:
+                    found.setdefault((key, name), []).append(value)
+        return found
 
     def only_called(self) -> set[str]:
         """Return the names that stand only where they are called."""
-        trees = [parse(each.text) for each in self.reachable()]
-        nodes = [node for tree in trees for node in ast.walk(tree)]
-        names = Counter(node.id for node in nodes if isinstance(node, ast.Name))
-        calls = Counter(n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
-        return {name for name in names if names[name] == calls[name]}
+        nodes = [each.node for each in self.reachable()]
+        called = Counter(ast.unparse(n.func) for node in nodes for n in trees.calls(node))
+        return {name for name, n in Counter(trees.names(nodes)).items() if called[name] == n}
 
-    def learn_defaults(self) -> None:
-        """A parameter that no call brings has its default: put it in where that is a word."""
+    def learn_parameters(self) -> bool:
+        """A parameter that is one setting in every call is that setting; one that no call brings is its default."""
+        called, brought, before = self.only_called(), self.brought(), len(self.gone)
         for each in self.reachable():
-            if isinstance(each.thing, Constant):
-                continue
-            (node,) = parse(each.text).body
-            members = node.body if isinstance(node, ast.ClassDef) else [node]
-            for function in members:
-                if not isinstance(function, ast.FunctionDef):
+            is_class = isinstance(each.node, ast.ClassDef)
+            for function in each.node.body if is_class else [each.node]:
+                if not isinstance(function, ast.FunctionDef) or (is_class and function.name != "__init__"):
                     continue
-                name = function.name if isinstance(node, ast.ClassDef) else ""
-                if name not in ("", "__init__"):
-                    continue
-                key = (each.owner(name) if name else each.thing, name)
-                for parameter, default in defaults(function).items():
-                    free = parameter not in self.facts.passed.get(key, set()) | self.facts.gone.get(key, set())
-                    if free and isinstance(default, ast.Constant) and isinstance(default.value, bool | str | None):
-                        self.facts.known.setdefault(key, {})[parameter] = default.value
-                        self.facts.gone.setdefault(key, set()).add(parameter)
-
-
-def first_line(text: str) -> str:
-    """Return the line that a class begins with, its bases in it."""
-    return next(line for line in text.splitlines() if line.startswith("class "))
+                key = (each.owner("__init__"), "__init__") if is_class else (each.thing, "")
+                known = trees.defaults(function)
+                for word in (arg.arg for arg in trees.parameters(function)):
+                    words = {ast.unparse(value) for value in brought.get((key, word), [])}
+                    fixed = self.fixed(next(iter(words), ""))
+                    if len(words) == 1 and fixed and (is_class or self.tokens[each.thing] in called):
+                        self.settle(key, word, fixed)
+                    elif not words and isinstance(getattr(known.get(word), "value", 0), bool | str | None):
+                        self.settle(key, word, ast.literal_eval(known[word]))
+        return len(self.gone) > before
