@@ -159,9 +159,8 @@ class Rewrite:
             self.shorten(node, env)
             if len(node.values) == 1:
                 return self.expression(node.values[0], env)
-        if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Compare) and not isinstance(
-            getattr(node, "ctx", None), ast.Store
-        ):
+        is_stored = isinstance(getattr(node, "ctx", None), ast.Store)
+        if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Compare) and not is_stored:
             if (new := self.known(node, env)) is not None:
                 return new
             if isinstance(node, ast.Call):

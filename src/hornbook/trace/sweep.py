@@ -50,11 +50,9 @@ class Sweep:
             above = [c for c in definition.thing.__mro__ if c.__module__.partition(".")[0] in ("torch", "builtins")]
             unasked = member.name not in self.read and not any(hasattr(c, member.name) for c in above)
             return unasked or member.name in SHOWN or is_bare_init(member)
-        (name, *_) = (
-            (t.id for t, _ in trees.pairs(member) if isinstance(t, ast.Name)) if trees.pairs(member) else ("__",)
-        )
         is_data = any("dataclass" in ast.unparse(each) for each in definition.node.decorator_list)
-        return not is_data and name not in self.read and not name.startswith("__")
+        own = member_names(member)
+        return bool(own) and not is_data and not any(name in self.read or name.startswith("__") for name in own)
 
     def unused_parameters(self, key: Key, function: ast.FunctionDef) -> None:
         """Note the parameters that a function does not read."""

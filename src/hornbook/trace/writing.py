@@ -70,16 +70,16 @@ class Writer:
         above, note, words = [indent + each for each in getattr(node, "above", ())], getattr(node, "note", ""), ""
         if not hasattr(node, "body"):
             first, *others = code(node, indent)
-            return [*above, noted(first, note), *others]
+            return [*above, *noted(first, note), *others]
         inside, (*before, head) = node.body, heads(node, indent)
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and (words := ast.get_docstring(node) or ""):
-            inside, note = inside[1:] or [ast.Pass()], fitting(paragraph(words), WIDTH - len(head) - 4)
+            inside, note = inside[1:] or [ast.Pass()], note or fitting(paragraph(words), WIDTH - len(head) - 4)
         body = self.write(inside, indent + "    ")
         is_short = len(body) == 1 and not hasattr(inside[0], "body") and not getattr(node, "orelse", None)
         may_join = is_short and not isinstance(node, ast.ClassDef | ast.Try)
         if may_join and (line := together(head, body[0], note, self.style == TIGHT)):
             return [*above, *before, line]
-        return [*above, *before, noted(head, note), *body, *self.rest(node, indent)]
+        return [*above, *before, *noted(head, note), *body, *self.rest(node, indent)]
 
     def rest(self, node: Any, indent: str) -> list[str]:
         """Return what follows a statement's body: except, else, finally."""
@@ -112,10 +112,11 @@ def code(node: Any, indent: str) -> list[str]:
     return broken(indent + re.sub(r"\b([\w.]+) \*\* ([\w.]+)", r"\1**\2", line))
 
 
-def noted(line: str, note: str) -> str:
-    """Return a line with a comment behind it, where that fits."""
+def noted(line: str, note: str) -> list[str]:
+    """Return a line with a comment behind it, or where that does not fit, above it."""
+    indent = line[: len(line) - len(line.lstrip())]
     whole = f"{line}  # {note}"
-    return whole if note and len(whole) <= WIDTH else line
+    return [line] if not note else [whole] if len(whole) <= WIDTH else [f"{indent}# {note}", line]
 
 
 def broken(line: str) -> list[str]:
