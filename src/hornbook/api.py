@@ -107,14 +107,12 @@ def open_run(path: str | Path) -> Run:
 
 def find(name: str) -> Run | Preset:
     """Return the run in a folder, or the preset of a name; a folder comes first. Raises `UsageError`."""
-    if Path(name).is_dir() or name not in PRESETS:
-        try:
-            return open_run(name)
-        except UsageError as error:
-            if name in PRESETS:
-                return find_preset(name)
-            raise UsageError(f"{str(error).rstrip('.')}; as the name of a preset: {nearest(name, PRESETS)}") from None
-    return find_preset(name)
+    try:
+        return open_run(name)
+    except UsageError as error:
+        if name in PRESETS:
+            return PRESETS[name]
+        raise UsageError(f"{str(error).rstrip('.')}; as the name of a preset: {nearest(name, PRESETS)}") from None
 
 
 def _train(

@@ -23,14 +23,6 @@ V = 65
 SMALL = {"model.n_layer": 2, "model.n_embd": 16, "model.n_head": 2, "model.block_size": 12, "recipe.batch_size": 4}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def asked_for(name, dtype="float32", settings=()):
     """What `hornbook source` is asked for a preset with settings changed, on a CPU."""
     preset = PRESETS[name].changed(dict(settings))

@@ -233,8 +233,7 @@ class Rewrite:
 
     def hand_over(self, node: Any, key: Key, env: values.Env) -> None:
         """Note what a call brings, and take out of it what it need not bring any more."""
-        brought = [*zip(node.places, node.args, strict=True), *((word.arg, word.value) for word in node.keywords)]
-        for name, value in brought:
+        for name, value in trees.brought(node):
             if name != "*" and not isinstance(value, ast.Constant):
                 self.bind(key, name, self.values.of(value, env))
         gone = [(key, name) in self.program.gone for name in node.places]

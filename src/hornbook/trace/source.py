@@ -58,8 +58,7 @@ def asked_of(run: Run) -> Asked:
     recipe = replace(run.recipe, steps=config["steps"], minutes=None)
     ids = shards.cached_folder(config["text"]["ids"])
     step = log.best(run.history).get("step", 0)
-    weights = run.folder.checkpoints_path / f"step-{step:08d}" / WEIGHTS
-    path = weights if weights.exists() else ids
+    path = next((saved.path / WEIGHTS for saved in run.checkpoints if saved.step == step), ids)
     given = Given(config["seed"], config["dtype"], config["device"], config["threads"], str(path.absolute()))
     return Asked(run.model_config, recipe, given)
 
@@ -72,5 +71,8 @@ def write_file(asked: Asked, name: str) -> str:
     paper = Paper({token: replace(definitions[token], node=trees[token]) for token in trees}, program)
     what = f"`hornbook source {name}`: {describe_model(asked.config)}, and its training."
     header = HEADER.format(what=fill(what, 117, break_on_hyphens=False))
-    files = [paper.write(header, style) for style in STYLES]
-    return next((file for file in files if file.count("\n") <= LINES), files[-1])
+    for style in STYLES:
+        file = paper.write(header, style)
+        if file.count("\n") <= LINES:
+            break
+    return file

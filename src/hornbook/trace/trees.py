@@ -160,6 +160,11 @@ def calls(tree: ast.AST) -> list[ast.Call]:
     return [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
 
 
+def brought(call: Any) -> list[tuple[str, ast.expr]]:
+    """Return what a call brings for which parameter; `places` of the call says what its bare arguments are for."""
+    return [*zip(call.places, call.args, strict=True), *((word.arg, word.value) for word in call.keywords)]
+
+
 def pairs(node: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
     """Return what is assigned to what: of `a, b = x, y` each by itself; nothing for another statement."""
     if not isinstance(node, ast.Assign) or len(node.targets) != 1:

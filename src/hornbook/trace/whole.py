@@ -246,9 +246,7 @@ class Program:
         found: dict[tuple[origins.Key, str], list[ast.expr]] = {}
         for node in (n for each in self.reachable() for n in ast.walk(each.node)):
             if key := getattr(node, "runs", None):
-                call: Any = node
-                brought = [*zip(call.places, call.args, strict=True), *((w.arg, w.value) for w in call.keywords)]
-                for name, value in brought:
+                for name, value in trees.brought(node):
                     found.setdefault((key, name), []).append(value)
         return found
 
