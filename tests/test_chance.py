@@ -12,15 +12,6 @@ import torch
 from hornbook import chance
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Compute on one thread: for arrays this small, waiting for a second one is most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def inverse_mix(x):
     """Undo `mix` step by step: multiply by the inverses, shift what was shifted in out again."""
 

@@ -54,14 +54,6 @@ def made_up():
     return text[:20_000]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def make_task(name, seed=1, **changes):
     text = made_up()
     tokenizer = Characters.fit([text])

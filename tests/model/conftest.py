@@ -1,7 +1,7 @@
 """What the proofs about the model share: tiny configs, models without a single special value, gradients by name."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,15 +12,6 @@ from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
 from hornbook.model.dropout import Clock
 from hornbook.model.weights import get_weights, load_weights
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: for products this small, waiting for a second one is most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

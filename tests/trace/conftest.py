@@ -16,14 +16,6 @@ TINY = {"model.n_layer": 2, "model.n_head": 2, "model.n_embd": 16, "model.block_
 TINY |= {"recipe.sample_length": 5, "recipe.evaluate_on": 200, "recipe.dtype": "float32"}
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def scatter(model, seed=0, size=0.5):
     """Give a model weights that leave nothing small, equal or zero."""
     rng = np.random.default_rng(seed)

@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import torch
 
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
@@ -24,13 +23,10 @@ SIZES = {"block_size": 8, "n_layer": 2, "n_head": 2, "n_embd": 8, "dropout": 0.1
 
 @pytest.fixture(autouse=True, scope="module")
 def here(tmp_path_factory):
-    """Keep what is cached out of the user's own folder, and compute on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Keep what is cached out of the user's own folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HORNBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 import hornbook as hb
 from hornbook.runs import log
@@ -59,7 +58,6 @@ def test_an_edit_of_the_textbook_changes_what_is_trained(python, made_up, tmp_pa
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
         logs[name] = log.read(tmp_path / f"run {name}" / "log.jsonl")
-    torch.set_num_threads(1)
     here = hb.train(text, "head", out=tmp_path / "here", settings=settings, progress=None)
     assert logs["as it is"] == here.history, "a copy is the same program"
     losses = {name: [r["batch_loss"] for r in records if "batch_loss" in r] for name, records in logs.items()}
