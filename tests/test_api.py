@@ -349,7 +349,7 @@ def test_without_a_text_the_first_that_can_be_had_is_taken(desk, monkeypatch, ca
     monkeypatch.setenv("HORNBOOK_CACHE", str(desk / "own cache"))
     monkeypatch.setattr(corpora, "NAMES", {"pydoc": corpora.NAMES["pydoc"]})
     run = hb.train(out="run", settings=TINY, steps=2)
-    assert "text: pydoc (the usual one)\n" in capsys.readouterr().out
+    assert "text: pydoc (the usual one); units: characters, as its script has no conjuncts\n" in capsys.readouterr().out
     assert run.config["text"]["asked"] == ["pydoc"]
     score = run.evaluate()
     shutil.rmtree(desk / "own cache")
@@ -391,13 +391,14 @@ def test_settings_without_effect_are_named(desk, capsys):
 
 def test_a_prepared_text_is_trained_on_as_it_was_prepared(desk):
     from hornbook.text import corpora, shards
+    from hornbook.text.settings import TextSettings
 
-    data = shards.prepare(corpora.resolve(["my.txt"]), split=0.8, folder=desk / "prepared")
+    data = shards.prepare(corpora.resolve(["my.txt"]), TextSettings(split=0.8), folder=desk / "prepared")
     run = hb.train("prepared", out="run", settings=TINY, steps=2, progress=False)
     text = run.config["text"]
     assert (text["label"], text["split"], text["ids"]) == ("prepared", 0.8, data.key)
     assert run.evaluate().units == len(data.val) - 1
-    with pytest.raises(hb.UsageError, match=r"was prepared with a split of 0\.8: prepare the text anew to change it"):
+    with pytest.raises(hb.UsageError, match=r"was prepared with text\.split=0\.8: prepare it anew to change that"):
         hb.train("prepared", out="other", settings={**TINY, "text.split": 0.7}, steps=2, progress=False)
     with pytest.raises(hb.UsageError, match="prepared already can't be joined with others"):
         hb.train(["prepared", "my.txt"], out="other", settings=TINY, steps=2, progress=False)

@@ -22,7 +22,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
 from hornbook.presets import GROUPS, PRESETS, find_preset
 from hornbook.text.characters import Characters
-from hornbook.text.reading import Identity
+from hornbook.text.identity import Identity
 from hornbook.text.shards import Shards
 from hornbook.training.optimizers import make_optimizer
 from hornbook.training.step import TrainStep

@@ -22,10 +22,12 @@ from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
+from hornbook.text.settings import TextSettings
 from hornbook.text.shards import Shards
 from hornbook.training import baselines, forms
 from hornbook.training.budget import fit_steps
 from hornbook.training.devices import check_memory, choose_device, choose_dtype
+from hornbook.training.evaluate import check_comparable
 from hornbook.training.loop import fit, score_whole
 from hornbook.training.progress import Progress, teller
 from hornbook.training.task import Task
@@ -39,6 +41,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
     tokenizer: str | None = None,
+    vocab_size: int | None = None,
     seed: int = 1,
     steps: int | None = None,
     minutes: float | None = None,
@@ -51,16 +54,18 @@ def train(
 
     `text` is a path, a glob, the name of a text, or several of them, or a folder that `hornbook prepare` wrote; None
     takes the first named text that can be had. `settings` such as {"model.n_layer": 8} change the preset's, after those
-    of the TOML file `config`. `tokenizer` says what a unit is: "characters", "graphemes", "aksharas" or "bytes". `out`
-    is the run's folder (default: runs/<text>-<preset>). `tensorboard` writes the log for TensorBoard too. `progress` is
-    where to tell what is going on: a stream, True for standard output, False for nowhere.
+    of the TOML file `config`. `tokenizer` says what a unit is: "characters", "graphemes", "aksharas", "bytes" or "bpe"
+    (of `vocab_size` units); "auto" goes by the text's script. `out` is the run's folder (default:
+    runs/<text>-<preset>). `tensorboard` writes the log for TensorBoard too. `progress` is where to tell what is going
+    on: a stream, True for standard output, False for nowhere.
     Raises `UsageError` for what can't be done, with what to do instead.
     """
     tell = teller(progress)
     if not 0 <= seed < 1 << 64:
         raise UsageError(f"the seed is {seed}; it has to be from 0 to 2**64 - 1.")
     asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed(settings or {})
-    budget = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype, "text.tokenizer": tokenizer}
+    budget = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype}
+    budget |= {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size}
     asked = asked.changed({name: value for name, value in budget.items() if value is not None})
     if asked.recipe.steps is None and asked.recipe.minutes is None:
         raise UsageError("say how long to train: --steps or --minutes.")
@@ -127,7 +132,8 @@ def _train(
     """Do what `train` says, once the settings are known to be right."""
     if out:
         check_free(out)  # first: a folder that is taken says so before a text is looked for
-    source = _source(text or asked.source, tell)
+    source, settings = _source(text or asked.source, asked.text, tell)
+    asked = replace(asked, text=settings)
     with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
     if tensorboard:
@@ -139,6 +145,8 @@ def _train(
 def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
     """Turn what was asked into a task, tell about it, and write it into the run's folder."""
     data = _prepare(source, asked, tell)
+    if asked.recipe.random_batches:
+        check_comparable(data.tokenizer)
     config = asked.model_config(data.tokenizer.vocab_size)
     if len(data.train) <= config.block_size:
         raise UsageError(
@@ -188,7 +196,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
         "asked": list(source.asked),
         **asdict(data.text),
         **asdict(asked.text),
-        "split": data.split,
+        **data.made_with,
         "vocabulary": data.tokenizer.fingerprint,
         "ids": data.key,
     }
@@ -210,30 +218,42 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
     notes.begin(folder, story.asked(Run(folder)))
 
 
-def _source(text: Texts | None, tell: Progress) -> Source:
+def _source(text: Texts | None, settings: TextSettings, tell: Progress) -> tuple[Source, TextSettings]:
+    """Find the text, and tell which it is and what its units are."""
+    found = list[str]()
     if text is None:
         tell.say("text: looking for one that can be had …")
-        return corpora.default_source(tell.say)
-    tell.now("text: looking for it …")
-    source = resolve(text)
+        source = corpora.default_source(found.append)
+    else:
+        tell.now("text: looking for it …")
+        source = resolve(text)
+        found = [f"text: {source.origin}"]
+    settings, why = shards.settled(source, settings)
     tell.clear()
-    tell.say("\n".join((f"text: {source.origin}", *source.notes)))
-    return source
+    units = f"; units: {settings.tokenizer}, {why}" if why else ""
+    tell.say("\n".join((found[-1] + units, *source.notes)))
+    return source, settings
 
 
 def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
-    data = shards.prepare(source, asked.text.tokenizer, asked.text.split, progress=tell.bar("reading the text"))
+    data = shards.prepare(source, asked.text, progress=tell.bar("reading the text"))
     tell.clear()
-    if data.split != asked.text.split and "text.split" in asked.changes:
-        raise UsageError(
-            f"{data.folder} was prepared with a split of {data.split}: prepare the text anew to change it."
-        )
+    if any(path.is_dir() for path in source.paths):  # prepared already
+        for name in (name.removeprefix("text.") for name in asked.changes if name.startswith("text.")):
+            kept = data.made_with.get(name, "what it was")
+            if getattr(asked.text, name) != kept:
+                raise UsageError(f"{data.folder} was prepared with text.{name}={kept}: prepare it anew to change that.")
     tokenizer = data.tokenizer
     units = "".join(unit for unit in tokenizer.units if unit.isprintable() and not unit.isspace())
     tell.say(
         f"vocabulary: {tokenizer.vocab_size:,} {tokenizer.name} ({units[:60]}{'…' if len(units) > 60 else ''}); "
         f"{len(data.train):,} to learn from, {len(data.val):,} to be tested on"
+        + (f", of which {data.unknown:.2%} unknown" if tokenizer.rare == "unknown" else "")
     )
+    if data.leaked >= 0.005:
+        tell.say(
+            f"{data.leaked:.1%} of the text to be tested on stands in the text to learn from too: it tests the less"
+        )
     return data
 
 

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from hornbook.errors import UsageError, nearest
 from hornbook.model.config import ModelConfig
 from hornbook.settings import check_names, convert
-from hornbook.text.shards import check_split
-from hornbook.text.tokenizer import named
+from hornbook.text.settings import AUTO, TextSettings
 from hornbook.training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class TextSettings:
-    """How a text is made into ids."""
-
-    tokenizer: str = "characters"
-    """what a unit is: characters, graphemes, aksharas or bytes"""
-    split: float = 0.9
-    """the share at the beginning that is trained on; the rest validates"""
-
-    def __post_init__(self) -> None:
-        named(self.tokenizer)
-        check_split(self.split)
-
 
 USED_BY_BIGRAM = {"kind", "block_size", "init_std"}  # the other settings of a model are about what a table has not
 
@@ -47,7 +31,7 @@ class Preset:
     about: str
     recipe: Recipe
     model: Mapping[str, Any] = field(default_factory=dict)
-    text: TextSettings = TextSettings()
+    text: TextSettings = field(default_factory=TextSettings)
     source: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     after: str = ""
@@ -93,7 +77,7 @@ _MADE_OF = (
     "model.kind model.mlp model.norm model.positions model.tied model.bias_qkv model.bias_projection model.bias_mlp "
     "model.bias_head"
 )
-_TEXT = "text.tokenizer text.split"
+_TEXT = " ".join(f"text.{each.name}" for each in fields(TextSettings))  # nothing else was done to it
 _LECTURE = frozenset(
     f"{_SIZES} {_MADE_OF} {_TEXT} recipe.batch_size recipe.learning_rate recipe.steps recipe.minutes "
     "recipe.evaluate_every recipe.random_batches".split()
@@ -167,6 +151,7 @@ PRESETS = {
                 evaluate_on=16_384,
             ),
             {"n_layer": 4, "n_head": 4, "n_embd": 64, "block_size": 64, "mlp": "relu", "norm": "layernorm-nobias"},
+            TextSettings(AUTO),
         ),
         Preset(
             "bigram",

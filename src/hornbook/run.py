@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,11 +26,12 @@ from hornbook.settings import from_plain
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
 from hornbook.text.reading import read_chunks
+from hornbook.text.settings import TextSettings
 from hornbook.text.shards import Shards
 from hornbook.text.tokenizer import Tokenizer, from_json
 from hornbook.text.units import Ids, Unknown
 from hornbook.training.devices import same_device
-from hornbook.training.evaluate import Score, evaluate, random_batches
+from hornbook.training.evaluate import Score, check_comparable, evaluate, random_batches
 from hornbook.training.progress import Progress, Silent, teller
 from hornbook.training.recipe import Recipe
 
@@ -98,6 +100,13 @@ class Run:
         return from_plain("recipe", self.config["recipe"], Recipe)
 
     @cached_property
+    def text_settings(self) -> TextSettings:
+        """How its text is made into ids."""
+        known = {each.name for each in fields(TextSettings)}
+        said = {name: value for name, value in self.config["text"].items() if name in known}
+        return from_plain("text", said, TextSettings)
+
+    @cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary. Raises `UsageError` if it is not the one that the run was begun with."""
         tokenizer = from_json(self.folder.vocabulary())
@@ -142,7 +151,7 @@ class Run:
             source = resolve(text["asked"])
         except UsageError as error:
             raise UsageError(f"{error}; {self.path} was begun with it: put it back there.") from None
-        data = shards.prepare(source, text["tokenizer"], text["split"], progress=tell.bar("reading the text"))
+        data = shards.prepare(source, self.text_settings, progress=tell.bar("reading the text"))
         if data.key != text["ids"]:
             raise UsageError(
                 f"{', '.join(text['asked'])} is not the text that {self.path} was begun with: it has changed since. "
@@ -206,21 +215,27 @@ class Run:
     def _ids(self, text: Texts | None, unknown: Unknown) -> Ids:
         if text is None:
             return self.data().val
-        chunks = read_chunks(resolve(text).paths)
+        chunks = self._chunks(text)
         return np.concatenate([np.zeros(0, np.uint8), *self.tokenizer.encode_chunks(chunks, unknown)])
+
+    def _chunks(self, text: Texts) -> Iterator[str]:
+        return read_chunks(resolve(text).paths, field=self.text_settings.field)
 
     def count_unknown(self, text: Texts) -> int:
         """Return how many characters of a text the model does not know: what "skip" and "replace" are about."""
-        return sum(self.count_unknown_in(chunk) for chunk in read_chunks(resolve(text).paths))
+        return self.tokenizer.lacking(self._chunks(text))
 
     def count_unknown_in(self, prompt: str) -> int:
         """Return how many characters of a string the model does not know."""
-        known = self.tokenizer.encode(prompt, "skip")
-        return len(prompt) - int(self.tokenizer.unit_characters[known].sum())
+        return self.tokenizer.lacking([prompt])
 
     def evaluate_random(self, n: int, text: Texts | None = None, *, unknown: Unknown = "error") -> float:
-        """Return the mean loss of n random batches of the recipe's size: the field's usual, noisy estimate."""
+        """Return the mean loss of n random batches of the recipe's size: the field's usual, noisy estimate.
+
+        It is a loss a unit, to be compared with what others published: a `UsageError` where units are not characters.
+        """
         check_whole("random_batches", n, 1, "200 is usual")
+        check_comparable(self.tokenizer)
         ids = self._ids(text, unknown)
         size = self.recipe.batch_size
         return random_batches(self.model, ids, self.model_config.block_size, size, n, self.config["seed"])

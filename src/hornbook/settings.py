@@ -82,14 +82,18 @@ def convert(name: str, value: Any, kind: type) -> Any:
     raise UsageError(f"{name}={value} is not {' or '.join(words[k] for k in kinds)}.")
 
 
+def read_settings(group: str, settings: Mapping[str, Any], kind: type[Settings]) -> Settings:
+    """Make a dataclass of one group from settings such as {"text.split": 0.8}. Raises `UsageError`."""
+    check_names(settings, {group: kind})
+    return kind(**{name.partition(".")[2]: convert(name, value, kind) for name, value in settings.items()})
+
+
 def from_plain(group: str, data: Mapping[str, Any], kind: type[Settings]) -> Settings:
     """Make a dataclass from plain data, every name and value checked. Raises `UsageError`."""
-    settings = {f"{group}.{name}": value for name, value in data.items()}
-    check_names(settings, {group: kind})
     missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in data]  # type: ignore[arg-type]
     if missing:
         raise UsageError(f"{group}.{missing[0]} is missing.")
-    return kind(**{name.partition(".")[2]: convert(name, value, kind) for name, value in settings.items()})
+    return read_settings(group, {f"{group}.{name}": value for name, value in data.items()}, kind)
 
 
 def meanings(kind: type) -> dict[str, str]:

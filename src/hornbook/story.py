@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hornbook.model.build import LARGEST_TABLE
 from hornbook.model.config import ModelConfig
 from hornbook.run import Run
 from hornbook.runs import log
@@ -13,7 +14,8 @@ BLOCKS = {"pre": "pre-norm", "branch": "branch norm", "post": "post-norm", "plai
 def describe_model(config: ModelConfig) -> str:
     """Say in one line what a model is."""
     if config.kind == "bigram":
-        return f"a bigram table of {config.vocab_size} × {config.vocab_size}"
+        V = config.vocab_size
+        return f"a bigram table of {V} × {V}" + (", in two thin ones" if V > LARGEST_TABLE else "")
     blocks = f"{config.n_layer} block{'s' if config.n_layer > 1 else ''} ({BLOCKS.get(config.block, config.block)})"
     heads = f"{config.n_head} head{'s' if config.n_head > 1 else ''} ({config.attention})"
     return f"{blocks}, {heads}, width {config.n_embd}, context {config.block_size}"

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from hornbook.errors import UsageError
 from hornbook.generation.sampling import Sampling
-from hornbook.generation.streaming import StopAt, complete, opening, stream
+from hornbook.generation.streaming import StopAt, WholeLetters, complete, opening, stream
+from hornbook.generation.streaming import pieces as pieces_of
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
+from hornbook.text.aksharas import Aksharas
+from hornbook.text.bytes import Bytes
 from hornbook.text.characters import Characters
 
 BLOCK = 8
@@ -63,7 +66,7 @@ class LateCharacters(Characters):
 def test_text_comes_piece_by_piece_without_the_prompt():
     model, tokenizer = cycle("abcdef")
     pieces = stream(model, tokenizer, "ab", block_size=BLOCK, tokens=5)
-    assert next(pieces) == (0, "c")
+    assert next(pieces) == (0, "c")  # once it is sure that nothing joins it
     assert list(pieces) == [(0, "d"), (0, "e"), (0, "f"), (0, "a")]
 
 
@@ -100,7 +103,36 @@ def test_text_ends_before_a_stop_string(stop, text):
 def test_only_what_may_be_a_stop_string_waits():
     model, tokenizer = cycle("abcdef")
     pieces = stream(model, tokenizer, "ab", block_size=BLOCK, tokens=7, stop=["efx", "bcde"])
-    assert list(pieces) == [(0, "c"), (0, "d"), (0, "efa"), (0, "bc")]  # the last waited for more until the end
+    assert list(pieces) == [(0, "c"), (0, "def"), (0, "abc")]  # the last waited for more until the end
+
+
+@pytest.mark.parametrize("kind", [Characters, Bytes, Aksharas])
+def test_letters_come_whole(kind):
+    text = "ಕ್ಷಿಜ್ಞಾ e\u0301\U0001f469\u200d\U0001f680!"
+    tokenizer = kind.fit([text])
+    units = iter([np.array([each]) for each in tokenizer.encode(text)])
+    pieces = [piece for _, piece in pieces_of(units, tokenizer, [], 1)]
+    assert pieces == ["ಕ್ಷಿ", "ಜ್ಞಾ", " ", "e\u0301", "\U0001f469\u200d\U0001f680", "!"]
+
+
+def test_what_ends_inside_of_a_letter_shows_what_is_there():
+    tokenizer = Characters.fit(["ಕ್ಷಾ ನ"])
+    units = iter([np.array([each]) for each in tokenizer.encode("ನ ಕ್")])
+    assert [piece for _, piece in pieces_of(units, tokenizer, [], 1)] == ["ನ", " ", "ಕ್"]
+    units = iter([np.array([each]) for each in tokenizer.encode("ನಕ್ಷಾ")])
+    assert [piece for _, piece in pieces_of(units, tokenizer, ["ಾ"], 1)] == ["ನ", "ಕ್ಷ"]
+    units = iter([np.array([each]) for each in tokenizer.encode("ಾ್")])  # marks without a letter stay as they are
+    assert [piece for _, piece in pieces_of(units, tokenizer, [], 1)] == ["ಾ್"]
+
+
+@given(text=st.text("ab\u0301ಕ್ಷ\u200d"), cuts=st.sets(st.integers(0, 20)))
+def test_letters_are_the_same_however_they_come(text, cuts):
+    edges = [0, *sorted(cut for cut in cuts if cut <= len(text)), len(text)]
+    letters = WholeLetters()
+    shown = [letters.feed(text[a:b]) for a, b in pairwise(edges)]
+    assert "".join([*shown, letters.finish()]) == text
+    starts = {len("".join(Aksharas.split(text)[:i])) for i in range(len(text) + 1)}
+    assert {len("".join(shown[:i])) for i in range(len(shown))} <= starts
 
 
 def test_a_stopped_sample_is_silent_and_the_others_go_on():

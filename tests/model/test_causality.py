@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hornbook.model.build import LARGEST_TABLE
 from hornbook.model.cache import Cache
 from hornbook.model.dropout import Clock
 from hornbook.model.weights import get_weights
@@ -83,6 +84,13 @@ def test_the_bigram_looks_one_unit_back(make, ids):
     changed[:, 4] = (changed[:, 4] + 1) % 11
     differs = (model(changed) != model(ids)).any(dim=(0, 2))
     assert differs.tolist() == [t == 4 for t in range(8)]
+
+
+def test_a_bigram_of_thousands_of_units_looks_one_unit_back_too(make, ids):
+    model = make(kind="bigram", vocab_size=LARGEST_TABLE + 1)
+    before, after = (get_weights(model)[f"table.{name}.weight"] for name in ("before", "after"))
+    assert torch.allclose(model(ids), (before @ after.T)[ids] / 8)  # √64
+    assert torch.equal(model(ids[:, :4]), model(ids)[:, :4])
 
 
 def test_the_bigram_needs_no_cache_and_counts_in_it_all_the_same(make, ids):

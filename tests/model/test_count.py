@@ -43,6 +43,11 @@ def test_the_lines_sum_to_what_is_trained(tiny, choice):
     assert count(model) == count_config(config)
 
 
+def test_a_bigram_table_stays_small_when_the_vocabulary_is_thousands_of_units():
+    sizes = [total(count_config(ModelConfig(V, kind="bigram"))) for V in (2_048, 2_049, 20_000)]
+    assert sizes == [2_048**2, 2 * 64 * 2_049, 2 * 64 * 20_000]
+
+
 def test_tied_weights_count_once(tiny):
     assert total(count_config(tiny())) - total(count_config(tiny(tied=True))) == 11 * 12
 

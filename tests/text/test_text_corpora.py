@@ -316,7 +316,8 @@ def test_what_is_neither_file_nor_name(tmp_path, monkeypatch):
     cases = {
         "tinyshakspeare": "no such file: tinyshakspeare, and no text of that name; did you mean 'tinyshakespeare'?",
         "data/a.txt": "no such file: data/a.txt",
-        "poems": f"poems is a folder; name its files, for example '{Path('poems') / '*.txt'}'",
+        "poems": "poems is a folder without a .txt, .jsonl, .txt.gz or .jsonl.gz file; name its files, for example "
+        f"'{Path('poems') / '*.md'}'",
         "x" * 1000: f"no such file: {'x' * 60}…",
     }
     for name, message in cases.items():

@@ -14,8 +14,9 @@ from hornbook.text import shards as module
 from hornbook.text.batches import batch, starts
 from hornbook.text.characters import Characters
 from hornbook.text.corpora import Source
-from hornbook.text.reading import Identity
-from hornbook.text.shards import FILES, Shards, open_cached, prepare, write
+from hornbook.text.identity import Identity
+from hornbook.text.settings import TextSettings
+from hornbook.text.shards import FILES, Shards, open_cached, prepare
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 TEXT = "\r\nthe quick brown fox; ಕ್ಷ \U0001f600\n" * 40
@@ -61,9 +62,9 @@ def test_any_text_and_split(tmp_path, source, text, split):
     n_train = int(split * len(text))
     if len(set(text)) < 2 or not 2 <= n_train <= len(text) - 2:
         with pytest.raises(UsageError):
-            prepare(source(text), split=split)
+            prepare(source(text), TextSettings(split=split))
         return
-    shards = prepare(source(text), split=split)
+    shards = prepare(source(text), TextSettings(split=split))
     assert whole(shards) == text
     assert (len(shards.train), len(shards.val)) == (n_train, len(text) - n_train)
     assert shards.split == split
@@ -80,17 +81,17 @@ def test_tiny_shakespeare_is_cut_where_everybody_cuts_it():
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(256, "|u1"), (257, "<u2"), (65537, "<u4")])
-def test_ids_on_disk_are_little_endian_and_as_small_as_can_be(tmp_path, size, dtype):
-    text = "".join(map(chr, range(size)))
-    shards = write(tmp_path / "ids", [text], Characters.fit([text]), 0.5)
+def test_ids_on_disk_are_little_endian_and_as_small_as_can_be(tmp_path, source, size, dtype):
+    points = [point for point in range(1, size + 2049) if not 0xD800 <= point < 0xE000][:size]
+    text = "".join(map(chr, points))
+    shards = prepare(source(text), TextSettings(split=0.5), folder=tmp_path / "ids")
     data = (tmp_path / "ids" / "train.bin").read_bytes() + (tmp_path / "ids" / "val.bin").read_bytes()
     assert np.frombuffer(data, dtype).tolist() == list(range(size))
     assert whole(shards) == text
 
 
-def test_no_training_window_reaches_into_validation(tmp_path):
-    text = "a" * 90 + "b" * 10
-    shards = write(tmp_path / "ids", [text], Characters.fit([text]), 0.9)
+def test_no_training_window_reaches_into_validation(source):
+    shards = prepare(source("a" * 90 + "b" * 10))
     at = np.arange(len(shards.train) - 8)
     assert set(starts(len(shards.train), 8, 0, 0, range(500)).tolist()) == set(at.tolist())
     inputs, targets = batch(shards.train, at, 8)
@@ -108,7 +109,7 @@ def test_ids_are_read_only_maps_of_the_files(source):
 def test_the_header_is_plain_json(tmp_path, source):
     shards = prepare(source(), folder=tmp_path / "ids")
     header = json.loads((tmp_path / "ids" / "header.json").read_text(encoding="utf-8"))
-    assert header.keys() == {"version", "dtype", "split", "train", "val", "text", "tokenizer"}
+    assert header.keys() == {"version", "dtype", "split", "by", "train", "val", "leaked", "text", "tokenizer"}
     assert (header["train"], header["val"]) == (len(shards.train), len(shards.val))
     assert header["tokenizer"] == shards.tokenizer.to_json()
 
@@ -125,8 +126,77 @@ def test_ids_are_written_once_and_found_again(source, monkeypatch, cache):
 
 
 def test_text_vocabulary_and_split_each_make_another_key(source):
-    keys = [prepare(source()), prepare(source(), split=0.8), prepare(source(TEXT + "x")), prepare(source(TEXT[1:]))]
+    keys = [
+        prepare(source()),
+        prepare(source(), TextSettings(split=0.8)),
+        prepare(source(TEXT + "x")),
+        prepare(source(TEXT[1:])),
+    ]
     assert len({shards.key for shards in keys}) == 4
+
+
+SPLITS = [{"split_by": "lines"}, {"split_by": "documents"}, {"split_by": "lines", "split_seed": 2}]
+
+
+@pytest.mark.parametrize("how", SPLITS)
+def test_lines_or_documents_go_to_one_side_each(tmp_path, how):
+    paths = []
+    for i in range(40):
+        paths.append(tmp_path / f"{i:02}.txt")
+        paths[-1].write_text("".join(f"document {i} line {j} ಕ್ಷ\n" for j in range(25)), encoding="utf-8", newline="\n")
+    source = Source("many", tuple(paths), "here")
+    shards = prepare(source, TextSettings("aksharas", split=0.8, **how))
+    sides = [shards.tokenizer.decode(side).splitlines() for side in (shards.train, shards.val)]
+    assert sorted(sides[0] + sides[1]) == sorted(
+        line for path in paths for line in path.read_text("utf-8").splitlines()
+    )
+    assert 0.1 < len(sides[1]) / 1000 < 0.35
+    if how["split_by"] == "documents":
+        assert not {line[:11] for line in sides[0]} & {line[:11] for line in sides[1]}
+    assert prepare(source, TextSettings("aksharas", split=0.8, **how)).folder == shards.folder
+    others = [prepare(source, TextSettings("aksharas", split=0.8, **other)).key for other in [*SPLITS, {}]]
+    assert len(set(others)) == 4
+
+
+def test_documents_count_among_what_documents_are_split_by(tmp_path):
+    """The same text, cut into other files: other sides, and so other ids."""
+    keys = []
+    for size in (10, 20):
+        paths = []
+        for i in range(0, 400, size):
+            paths.append(tmp_path / f"{size}-{i:03}")
+            paths[-1].write_text("".join(f"word {j}\n" for j in range(i, i + size)), encoding="utf-8", newline="\n")
+        keys.append(prepare(Source("a", tuple(paths), "here"), TextSettings(split_by="documents")))
+    assert keys[0].text == keys[1].text
+    assert keys[0].key != keys[1].key
+
+
+def test_one_document_can_not_be_split_by_documents(source, cache):
+    with pytest.raises(UsageError, match=r"0\.9 by documents cuts the text's \d+ ids into (\d+ to train on and 0|0 )"):
+        prepare(source(), TextSettings(split_by="documents"))
+    assert left(cache) == []
+
+
+def test_what_leaks_is_written_down(source):
+    rng = np.random.default_rng(1)
+    text = "".join(map(chr, rng.integers(97, 123, 20_000)))
+    assert prepare(source(text)).leaked == 0
+    assert prepare(source(text[:19_000] + text[:1000])).leaked == pytest.approx(0.5, abs=0.01)
+    assert prepare(source("a line that comes again and again, of more than forty characters\n" * 50)).leaked == 1
+
+
+def test_the_share_of_the_unknown_is_told(source):
+    text = "ab" * 4_500 + "ab" * 450 + "cdefghijkl" * 10
+    shards = prepare(source(text), TextSettings(min_count=100, rare="unknown"))
+    assert shards.unknown == pytest.approx(100 / len(shards.val))
+    assert prepare(source(text)).unknown == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("ಕನ್ನಡ and", "aksharas"), ("some ಕನ್ನಡ", "characters"), ("ไทย 漢字", "characters")]
+)
+def test_the_text_can_choose_its_tokenizer(source, text, name):
+    assert prepare(source(text * 9), TextSettings("auto")).tokenizer.name == name
 
 
 def test_a_folder_of_ones_own_is_never_written_over(tmp_path, source, cache):
@@ -136,8 +206,6 @@ def test_a_folder_of_ones_own_is_never_written_over(tmp_path, source, cache):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(UsageError, match=r"already holds train\.bin; name another folder"):
         prepare(source(TEXT * 2), folder=folder)
-    with pytest.raises(UsageError, match="already holds"):
-        write(folder, [TEXT], Characters.fit([TEXT]), 0.5)
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -159,11 +227,11 @@ def test_a_folder_of_ones_own_is_never_written_over(tmp_path, source, cache):
 )
 def test_texts_too_small_to_learn_from(source, cache, tmp_path, text, split, says):
     if says.endswith("2 to validate on"):
-        assert len(prepare(source(text), split=split).val) == 2
+        assert len(prepare(source(text), TextSettings(split=split)).val) == 2
         return
     for folder in (None, tmp_path / "ids"):
         with pytest.raises(UsageError) as error:
-            prepare(source(text), split=split, folder=folder)
+            prepare(source(text), TextSettings(split=split), folder=folder)
         assert says in str(error.value)
         assert "\n" not in str(error.value)
         assert left(cache) == left(tmp_path / "ids") == []
@@ -174,8 +242,8 @@ def test_a_text_that_changes_between_the_passes_is_refused(source, cache, second
     asked = source()
     fit = Characters.fit
 
-    def fit_then_change(chunks):
-        result = fit(chunks)
+    def fit_then_change(chunks, fitting):
+        result = fit(chunks, fitting)
         asked.paths[0].unlink() if second is None else source(second)
         return result
 
@@ -213,12 +281,6 @@ def test_whoever_renames_first_wins(source, cache, monkeypatch):
     assert len(left(cache)) == 4
 
 
-def test_an_unknown_character_in_a_text_for_an_old_vocabulary_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"the vocabulary has no 'c' .*, character 5 of the text"):
-        write(tmp_path / "ids", ["abab", "cab"], Characters.fit(["ab"]), 0.5)
-    assert left(tmp_path / "ids") == []
-
-
 def test_progress_goes_to_the_end_in_each_pass(source):
     seen = []
     prepare(source(), progress=lambda done, total: seen.append(done == total))
@@ -248,6 +310,8 @@ def damage_header(**changes):
         (damage_header(version=2), "its version is 2, and this program reads 1"),
         (damage_header(dtype="uint16"), "ids of 'uint16' don't go with its vocabulary"),
         (damage_header(split=None), "its header does not say 'split'"),
+        (damage_header(by=["lines"]), "is damaged: "),
+        (damage_header(leaked="much"), "is damaged: "),
         (damage_header(text={"sha256": "0"}), "is damaged: "),
         (damage_header(tokenizer={"kind": "characters", "units": ["aa"]}), "is damaged: damaged vocabulary"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from hornbook.errors import UsageError
 from hornbook.text.aksharas import Aksharas
 from hornbook.text.bytes import Bytes
+from hornbook.text.characters import Characters
 from hornbook.text.graphemes import LONGEST, Graphemes
 from hornbook.text.reading import read_chunks
 from hornbook.text.tokenizer import TOKENIZERS, from_json
+from hornbook.text.units import Fitting, ids_dtype
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 KINDS = list(TOKENIZERS.values())
@@ -129,6 +132,7 @@ def test_unicodes_own_cases():
         "မ|န္တ|လေး",
         "ไ|ท|ย",
         "A|b| |é|\n|\u0301",
+        "ಮಾ|ರ್ಚ್|-|ಏ",
     ],
 )
 def test_aksharas_are_what_a_reader_calls_letters(units):
@@ -177,10 +181,115 @@ def test_an_unknown_unit_is_named_with_its_place():
         ({"kind": "aksharas", "units": ["ಕ", "ಕಷ"]}, "damaged vocabulary: 'ಕಷ' is not one of the aksharas"),
         ({"kind": "graphemes", "units": ["a", "a"]}, "'a' is in it twice"),
         ({"kind": "bytes", "units": ["a"]}, 'the units of "bytes" are the 256 bytes, in order'),
-        ({"kind": "bytes"}, 'the units of "bytes" are the 256 bytes, in order'),
+        ({"kind": "bytes"}, 'damaged vocabulary: not {"kind": "bytes", "units": [...]}'),
+        ({"kind": "aksharas", "units": ["a"], "rare": "bytes"}, 'does not end in the units that "rare": "bytes" asks'),
+        ({"kind": "aksharas", "units": ["a"], "rare": "none"}, 'its "rare" or "normal" is none that there is'),
+        ({"kind": "aksharas", "units": ["a"], "normal": ["NFC"]}, 'its "rare" or "normal" is none that there is'),
+        ({"kind": "aksharas", "units": ["a"], "more": 1}, 'damaged vocabulary: not {"kind": "aksharas"'),
+        ({"kind": "aksharas", "units": ["a", 1]}, "units is not a list of strings"),
+        ({"kind": "aksharas", "units": ["a", ""]}, "units is not a list of strings"),
     ],
 )
 def test_vocabularies_that_were_edited_are_refused(data, says):
     with pytest.raises(UsageError) as caught:
         from_json(data)
     assert says in str(caught.value)
+
+
+def fit(kind, text, **fitting):
+    """A tokenizer of a text; of bpe, one that is soon made."""
+    return kind.fit([text], Fitting(**({"vocab_size": 600} if kind.name == "bpe" else {}) | fitting))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Bytes])
+@settings(deadline=None)
+@given(text=TRICKY, pieces=st.lists(TRICKY))
+@example(text="abab", pieces=["abcab", "c\ud83d", "\ude00"])
+@example(text="\ufffd", pieces=["\ufffd<00>"])
+def test_with_bytes_for_what_is_rare_nothing_is_unknown(kind, text, pieces):
+    tokenizer = fit(kind, text, min_count=2, rare="bytes")
+    assert tokenizer.vocab_size == tokenizer.own + 256
+    ids = tokenizer.encode("".join(pieces))
+    assert read(tokenizer, pieces) == ids.tolist()
+    assert tokenizer.decode(ids) == "".join(pieces)
+    decoder = tokenizer.decoder()
+    assert "".join(decoder.feed([i]) for i in ids) + decoder.finish() == "".join(pieces)
+    assert int(tokenizer.unit_characters[ids].sum()) == len("".join(pieces))
+    assert int(tokenizer.unit_bytes[ids].sum()) == len("".join(pieces).encode("utf-8", "surrogatepass"))
+    again = from_json(json.loads(json.dumps(tokenizer.to_json())))
+    assert (again, again.fingerprint) == (tokenizer, tokenizer.fingerprint)
+
+
+@pytest.mark.parametrize("kind", [Characters, Graphemes, Aksharas])
+@settings(deadline=None)
+@given(text=TRICKY, other=TRICKY)
+@example(text="aab\ufffd\ufffd", other="abc")
+def test_one_unit_stands_for_all_that_are_rare(kind, text, other):
+    tokenizer = fit(kind, text, min_count=2, rare="unknown")
+    units = kind.split(other) if kind is not Characters else list(other)
+    shown = [unit if unit in tokenizer.units else "\ufffd" for unit in units]
+    assert tokenizer.decode(tokenizer.encode(other)) == "".join(shown)
+    assert tokenizer.units[-1] == "\ufffd"
+    assert tokenizer.units.count("\ufffd") == 1
+    lacking = [unit for unit in units if unit not in tokenizer.units[:-1]]
+    assert tokenizer.lacking([other]) == sum(map(len, lacking))
+    again = from_json(json.loads(json.dumps(tokenizer.to_json())))
+    assert (again, again.fingerprint) == (tokenizer, tokenizer.fingerprint)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@settings(deadline=None)
+@given(pieces=st.lists(TRICKY))
+@example(pieces=["e", "\u0301e\u0301", "\u0cc6", "\u0cd5"])
+def test_a_prompt_is_brought_into_the_normal_form_of_the_text(kind, form, pieces):
+    whole = unicodedata.normalize(form, "".join(pieces))
+    tokenizer = fit(kind, "".join(pieces), normal=form)
+    assert tokenizer.decode(tokenizer.encode("".join(pieces))) == whole
+    assert tokenizer.decode(tokenizer.encode(unicodedata.normalize("NFD", "".join(pieces)))) == whole
+    assert read(tokenizer, pieces) == tokenizer.encode(whole).tolist()
+    assert tokenizer.lacking(pieces) == 0
+    assert from_json(tokenizer.to_json()).normal == form
+
+
+@pytest.mark.parametrize(
+    ("fitting", "says"),
+    [
+        ({"min_count": 2}, "text.rare=unknown (one unit for them all) or text.rare=bytes (nothing is lost)"),
+        ({"min_count": 0}, "text.min_count is 0; it has to be at least 1"),
+        ({"rare": "byte"}, "text.rare is 'byte'; did you mean 'bytes'"),
+        ({"normal": "nfc"}, "NFC"),
+        ({"vocab_size": 1}, "text.vocab_size is 1; a vocabulary has at least 2 units"),
+    ],
+)
+def test_what_can_not_be_fitted_is_refused(fitting, says):
+    with pytest.raises(UsageError) as caught:
+        Fitting(**fitting)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fitting", "says"),
+    [
+        (
+            Characters,
+            {"vocab_size": 50},
+            "a vocabulary of characters is as large as the text has units: leave out --vocab",
+        ),
+        (Aksharas, {"vocab_size": 50}, "a vocabulary of aksharas is as large as the text has units: leave out --vocab"),
+        (Bytes, {"vocab_size": 50}, "bytes are 256, whatever the text: leave out --vocab-size"),
+        (Bytes, {"rare": "bytes"}, "bytes are 256, whatever the text"),
+    ],
+)
+def test_what_a_tokenizer_has_no_use_for_is_refused(kind, fitting, says):
+    with pytest.raises(UsageError) as caught:
+        kind.fit(["abc"], Fitting(**fitting))
+    assert says in str(caught.value)
+
+
+def test_a_vocabulary_over_what_ids_can_hold_is_refused():
+    assert [ids_dtype(n).name for n in (1, 256, 257, 1 << 16, (1 << 16) + 1, 1 << 32)] == [
+        "uint8", "uint8", "uint16", "uint16", "uint32", "uint32",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="is more than ids of 32 bits can name; use a smaller one"):
+        ids_dtype((1 << 32) + 1)

@@ -13,6 +13,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.text import shards
 from hornbook.text.corpora import Source
+from hornbook.text.settings import TextSettings
 from hornbook.training.progress import Silent
 from hornbook.training.recipe import Recipe
 from hornbook.training.task import Task
@@ -50,7 +51,7 @@ def shards_of(tmp_path_factory):
     def prepare(text, split=0.9):
         path = tmp_path_factory.mktemp("text") / "text.txt"
         path.write_bytes(text.encode("utf-8"))
-        return shards.prepare(Source("text", (path,), "a test"), split=split)
+        return shards.prepare(Source("text", (path,), "a test"), settings=TextSettings(split=split))
 
     return prepare
 

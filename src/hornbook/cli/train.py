@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import TOKENIZER, Json, Seed, whole
+from hornbook.cli.options import TOKENIZER, Json, Seed, VocabSize, whole
 from hornbook.cli.output import print_json, stream_to_tell
 
 SET = "NAME=VALUE: settings to change; `hornbook presets NAME` lists them."
@@ -21,6 +21,7 @@ def train(
     ] = None,
     config: Annotated[Path | None, Parameter(help="A TOML file of settings to change.")] = None,
     tokenizer: Annotated[str | None, Parameter(help=TOKENIZER)] = None,
+    vocab_size: VocabSize = None,
     seed: Seed = 1,
     steps: Annotated[int | None, Parameter(converter=whole, help="How many updates.")] = None,
     minutes: Annotated[float | None, Parameter(help="How long, in place of --steps; 0.5 is half a minute.")] = None,
@@ -54,6 +55,7 @@ def train(
         settings=parse_pairs(set_ or []),
         config=config,
         tokenizer=tokenizer,
+        vocab_size=vocab_size,
         seed=seed,
         steps=steps,
         minutes=minutes,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hornbook.errors import UsageError
 from hornbook.generation.generator import generate
 from hornbook.generation.sampling import Sampling
+from hornbook.text.aksharas import Aksharas
 from hornbook.text.tokenizer import Tokenizer
 from hornbook.text.units import Unknown
 
@@ -45,6 +46,23 @@ class StopAt:
         return self.feed(piece) + self._held  # which is nothing when a stop string was reached
 
 
+class WholeLetters:
+    """Lets text through letter by letter (aksharas): the last one is kept back, since a mark may still join it."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """Return the letters that nothing can be added to any more."""
+        *whole, self._held = Aksharas.split(self._held + piece) or [""]
+        return "".join(whole)
+
+    def finish(self, piece: str = "") -> str:
+        """Return all that is left, a conjunct without its end too."""
+        text, self._held = self._held + piece, ""
+        return text
+
+
 def opening(tokenizer: Tokenizer) -> NDArray[Any]:
     """Return the ids that stand before a text that begins with nothing: a newline; else a space; else unit 0."""
     ways = (tokenizer.encode(start, "skip") for start in ("\n", " "))
@@ -64,7 +82,7 @@ def stream(
     stop: str | Sequence[str] = (),
     unknown: Unknown = "error",
 ) -> Iterator[tuple[int, str]]:
-    """Continue a prompt: yield (sample, piece of text) as soon as it is sure; samples count from 0.
+    """Continue a prompt: yield (sample, whole letters) as soon as they are sure; samples count from 0.
 
     The prompt is not among the pieces. An empty one (also by `unknown="skip"`) goes on from `opening`. A sample ends
     before its first stop string, or after `tokens` units; where `tokens` is None, only there. Raises `UsageError`, at
@@ -82,31 +100,33 @@ def stream(
         samples=samples,
         tokens=tokens,
     )
-    return _pieces(units, tokenizer, stops, samples)
+    return pieces(units, tokenizer, stops, samples)
 
 
-def _pieces(
+def pieces(
     units: Iterator[NDArray[np.int64]], tokenizer: Tokenizer, stops: Sequence[str], samples: int
 ) -> Iterator[tuple[int, str]]:
+    """Turn units as they come, (B,) each, into (sample, whole letters), each sample up to its first stop string."""
     decoders = [tokenizer.decoder() for _ in range(samples)]
     gates = [StopAt(stops) for _ in range(samples)]
+    letters = [WholeLetters() for _ in range(samples)]
     going = list(range(samples))
     for ids in units:  # (B,)
         for s in going:
-            if piece := gates[s].feed(decoders[s].feed(ids[s : s + 1])):
+            let_through = gates[s].feed(decoders[s].feed(ids[s : s + 1]))
+            if piece := letters[s].finish(let_through) if gates[s].reached else letters[s].feed(let_through):
                 yield s, piece
         going = [s for s in going if not gates[s].reached]
         if not going:
             return
     for s in going:
-        if piece := gates[s].finish(decoders[s].finish()):
+        if piece := letters[s].finish(gates[s].finish(decoders[s].finish())):
             yield s, piece
 
 
 def complete(model: Any, tokenizer: Tokenizer, prompt: str, *, samples: int = 1, **how: Any) -> list[str]:
     """Return what `stream` yields, joined: one text a sample. Takes what `stream` takes."""
-    pieces = stream(model, tokenizer, prompt, samples=samples, **how)
     texts = [""] * samples
-    for sample, piece in pieces:
+    for sample, piece in stream(model, tokenizer, prompt, samples=samples, **how):
         texts[sample] += piece
     return texts

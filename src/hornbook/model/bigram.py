@@ -1,8 +1,10 @@
 """1. The bigram: a table of what follows what.
 
 Row i of the table holds a score for every unit that may come after unit i. That is a whole language model: it
-looks one unit back. Shapes: B batch, T time, V vocabulary.
+looks one unit back. Shapes: B batch, T time, V vocabulary, R rank.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,23 @@ class NextUnit(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
+class ThinTable(nn.Module):
+    """V × V scores out of two tables of V × R: for a vocabulary of thousands, whose square is too much to learn.
+
+    A unit's score after another is the product of their two rows: a table of rank R (Eckart, Young 1936).
+    """
+
+    def __init__(self, vocab_size: int, rank: int = 64) -> None:
+        super().__init__()
+        self.before = nn.Embedding(vocab_size, rank)
+        self.after = nn.Embedding(vocab_size, rank)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Score what may follow each unit: ids (B, T) -> (B, T, V)."""
+        before = self.before(ids)  # (B, T, R)
+        return before @ self.after.weight.T / math.sqrt(before.shape[-1])  # of R products, kept as large as one
+
+
 class Bigram(nn.Module):
     """Predict the next unit from the one before it, with one table of V × V scores.
 
@@ -28,7 +47,7 @@ class Bigram(nn.Module):
     `loss(hidden, head, targets)`; `model(ids)` is the first two.
     """
 
-    def __init__(self, table: nn.Embedding, loss: nn.Module) -> None:
+    def __init__(self, table: nn.Module, loss: nn.Module) -> None:
         super().__init__()
         self.table = table
         self.head = nn.Identity()  # the table's rows are logits already

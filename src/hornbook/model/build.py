@@ -25,7 +25,7 @@ from torch import nn
 from hornbook.errors import UsageError, nearest
 from hornbook.model import weights
 from hornbook.model.attention import Attention, FusedCore, MatmulCore
-from hornbook.model.bigram import Bigram, NextUnit
+from hornbook.model.bigram import Bigram, NextUnit, ThinTable
 from hornbook.model.block import BranchNorm, Nothing, Plain, PostNorm, PreNorm
 from hornbook.model.config import ModelConfig
 from hornbook.model.dropout import Dropout
@@ -40,6 +40,8 @@ Part = Callable[..., nn.Module]
 Parts = Mapping[str, Mapping[str, Part]]
 Find = Callable[[str], Part]
 
+LARGEST_TABLE = 2048  # units: 4.2 million scores
+
 
 def _bare(part: type[nn.Module], config: ModelConfig, site: str) -> nn.Module:
     """Make a part that needs nothing from the config."""
@@ -48,7 +50,8 @@ def _bare(part: type[nn.Module], config: ModelConfig, site: str) -> nn.Module:
 
 def make_bigram(config: ModelConfig, find: Find) -> nn.Module:
     """Put a table of what follows what together."""
-    return Bigram(nn.Embedding(config.vocab_size, config.vocab_size), NextUnit())
+    V = config.vocab_size
+    return Bigram(nn.Embedding(V, V) if V <= LARGEST_TABLE else ThinTable(V), NextUnit())
 
 
 def make_gpt(config: ModelConfig, find: Find) -> nn.Module:

@@ -20,7 +20,7 @@ import regex
 from hornbook.text.graphemes import Graphemes
 
 SILENCER = r"[[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]--[\u0BCD\u0DCA]]"
-CONSONANT = r"[\p{InSC=Consonant}\p{InSC=Consonant_Placeholder}]"
+CONSONANT = r"[[\p{InSC=Consonant}\p{InSC=Consonant_Placeholder}]&&\p{L}]"  # a dash can be a placeholder, too
 JOINED = "|".join(
     (
         rf"(?<={SILENCER}\u200D?)(?={CONSONANT})",

@@ -1,19 +1,19 @@
 """One id a character: the tokenizer that can be understood at a glance.
 
-A character is a Unicode code point, of any plane. Text is looked at as UTF-32, so that one table, indexed by code
-point, does the whole work.
+A character is a Unicode code point, of any plane. Text is looked at as an array of code points, so that one table,
+indexed by code point, does the whole work.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from hornbook.errors import UsageError
-from hornbook.text.units import Ids, Units, Unknown, checked_ids, checked_unknown, ids_dtype
+from hornbook.text.units import Ids, StandIn, Units, checked_ids, ids_dtype
 
 CODE_POINTS = 0x110000
 
@@ -28,37 +28,47 @@ class Characters(Units):
     name: ClassVar[str] = "characters"
 
     @classmethod
-    def fit(cls, chunks: Iterable[str]) -> Self:
-        """Return the tokenizer of all characters in the chunks, in the order of their code points."""
-        seen = np.zeros(CODE_POINTS, bool)
+    def counts(cls, chunks: Iterable[str]) -> Mapping[str, int]:
+        """Return how often each character comes in a text that arrives in pieces."""
+        seen = np.zeros(CODE_POINTS, np.int64)
         for chunk in chunks:
-            seen[_code_points(chunk)] = True
-        return cls(tuple(map(chr, np.flatnonzero(seen).tolist())))
+            found = np.bincount(code_points(chunk))
+            seen[: len(found)] += found
+        return {chr(point): int(seen[point]) for point in np.flatnonzero(seen).tolist()}
 
-    def encode(self, text: str, unknown: Unknown = "error") -> Ids:
-        """Return the ids of a text (T,), in the smallest unsigned type that holds the vocabulary.
-
-        A character that the vocabulary does not have is a UsageError that names its place in the text, counted
-        from 1; or it is left out ("skip"); or it becomes the first of U+FFFD, '?' and ' ' that the vocabulary
-        does have ("replace").
-        """
-        return next(self.encode_chunks([text], unknown))
-
-    def encode_chunks(self, chunks: Iterable[str], unknown: Unknown = "error") -> Iterator[Ids]:
-        """Yield the ids of a text that comes in pieces; places in messages count from the first piece's start."""
-        checked_unknown(unknown)
+    def _encode(self, chunks: Iterable[str], stand_in: StandIn) -> Iterator[Ids]:
         before = 0
         for chunk in chunks:
-            ids = self._id_of[_code_points(chunk)]
-            if ids.size and ids.min() < 0:
-                place = int(np.argmax(ids < 0))
-                instead = self.stand_in(chunk[place], before + place + 1, unknown)
-                ids = ids[ids >= 0] if instead is None else np.where(ids < 0, self._id_of[ord(instead)], ids)
-            yield ids.astype(ids_dtype(self.vocab_size))
+            if self._ascii and chunk.isascii():  # a table of bytes is the quickest there is
+                ids = np.frombuffer(chunk.encode("ascii").translate(self._ascii), np.uint8)
+            else:
+                ids = self._id_of[code_points(chunk)]
+            if ids.size and ids.max() >= self.vocab_size:
+                ids = self._stood_in(chunk, ids, before, stand_in)
+            yield ids.astype(ids_dtype(self.vocab_size), copy=False)
             before += len(chunk)
+
+    def _stood_in(self, chunk: str, ids: Ids, before: int, stand_in: StandIn) -> Ids:
+        """Return the ids of a chunk with those of what the vocabulary lacks put in their places."""
+        points = code_points(chunk)
+        lacking = ids >= self.vocab_size
+        size = np.ones(len(ids), np.int64)
+        unknown, first = np.unique(points[lacking], return_index=True)
+        instead = {}
+        for point, place in sorted(zip(unknown, np.flatnonzero(lacking)[first], strict=True), key=lambda each: each[1]):
+            instead[point] = stand_in(chunk[place], before + int(place) + 1)
+            size[points == point] = len(instead[point])
+        result = np.repeat(ids, size)
+        starts = np.cumsum(size) - size
+        for point, others in instead.items():
+            for offset, other in enumerate(others):
+                result[starts[points == point] + offset] = other
+        return result
 
     def decode(self, ids: npt.ArrayLike) -> str:
         """Return the text of ids (T,); UsageError for an id that the vocabulary does not have."""
+        if self.rare == "bytes":
+            return super().decode(ids)
         points: bytes = self._point_of[checked_ids(ids, self.vocab_size)].tobytes()
         return points.decode("utf-32-le", "surrogatepass")
 
@@ -66,22 +76,32 @@ class Characters(Units):
     def from_json(cls, data: object) -> Self:
         """Return the tokenizer that `to_json` gave; UsageError if the data is damaged."""
         tokenizer = super().from_json(data)
-        if long := [each for each in tokenizer.units if len(each) > 1]:
+        if long := [each for each in tokenizer.units[: tokenizer.own] if len(each) > 1]:
             raise UsageError(f"damaged vocabulary: {long[0]!r} is more than one character")
         return tokenizer
 
     @cached_property
     def _point_of(self) -> npt.NDArray[np.uint32]:
-        return np.array([ord(each) for each in self.units], "<u4")
+        return np.array([ord(each) for each in self.units if len(each) == 1], "<u4")
 
     @cached_property
-    def _id_of(self) -> npt.NDArray[np.int32]:
-        table = np.full(CODE_POINTS, -1, np.int32)
-        table[self._point_of] = np.arange(self.vocab_size)
+    def _id_of(self) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """The id of each code point; V for those that the vocabulary lacks."""
+        table = np.full(CODE_POINTS, self.vocab_size, ids_dtype(self.vocab_size + 1))
+        table[self._point_of] = np.arange(len(self._point_of))
         return table
 
+    @cached_property
+    def _ascii(self) -> bytes:
+        """The same for the first 128 as a table for `bytes.translate`, where ids are bytes; else nothing."""
+        return self._id_of[:256].tobytes() if self.vocab_size < 256 else b""
 
-def _code_points(text: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint32]:
-    if text.isascii():  # the same numbers in a quarter of the memory
+
+def code_points(text: str) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Return the code points of a text (T,), in as few bytes each as its largest allows."""
+    if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
+    data = text.encode("utf-16-le", "surrogatepass")
+    if len(data) == 2 * len(text):  # no character takes two of these
+        return np.frombuffer(data, "<u2")
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")

@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import os
 import queue
+import sys
 import tarfile
 import tempfile
 import threading
@@ -23,9 +24,10 @@ import platformdirs
 
 from hornbook.errors import UsageError, nearest
 from hornbook.text import kannada
+from hornbook.text.files import expand, keep
 from hornbook.text.packages import Package, PackageError, downloaded
-from hornbook.text.reading import expand
 
+STDIN = dict.fromkeys(("-", "/dev/stdin"), "standard input")
 SILENCE, PATIENCE = 4.0, 60.0  # seconds: the longest wait for a sign of life; and for the whole of a text
 
 
@@ -76,10 +78,11 @@ def cache_folder() -> Path:
 
 
 def resolve(names: Sequence[str | Path]) -> Source:
-    """Return the source that paths, globs and names of texts ask for, joined in the order given.
+    """Return the source that paths, folders, globs and names of texts ask for, joined in the order given.
 
-    A name from NAMES is that text, even where a file is called the same ("./pydoc" is the file). Raises
-    UsageError for a word that is neither, and what `expand` and `fetch` raise.
+    A name from NAMES is that text, even where a file is called the same ("./pydoc" is the file); "-" is what comes on
+    standard input, which is kept in the cache, to be found again as long as it is there. Raises UsageError for a
+    word that is none of these, and what `expand` and `fetch` raise.
     """
     if not names:
         raise UsageError(f"no text is named; name a file, or one of: {', '.join(NAMES)}")
@@ -87,13 +90,12 @@ def resolve(names: Sequence[str | Path]) -> Source:
     words = [os.fspath(name) for name in names]
     asked: list[str] = []
     for name in words:
-        found = [fetch(name)] if name in NAMES else _files(name)
+        found = [fetch(name)] if name in NAMES else [_standard_input()] if name in STDIN else _files(name)
         paths += found
         asked += [name] if name in NAMES else [str(path.resolve()) for path in found]
-    label = words[0] if words[0] in NAMES else paths[0].stem
-    origins = [f"{name} ({NAMES[name].origin})" if name in NAMES else name for name in words]
+    origins = [f"{name} ({NAMES[name].origin})" if name in NAMES else STDIN.get(name, name) for name in words]
     notes = tuple(NAMES[name].note for name in dict.fromkeys(words) if name in NAMES and NAMES[name].note)
-    return Source(label, tuple(paths), ", ".join(origins), tuple(asked), notes)
+    return Source(_label(words[0], paths[0]), tuple(paths), ", ".join(origins), tuple(asked), notes)
 
 
 def default_source(report: Callable[[str], object]) -> Source:
@@ -139,16 +141,34 @@ def fetch(name: str, url: str | None = None) -> Path:
 
 
 def _files(name: str) -> list[Path]:
+    with suppress(OSError):
+        if (Path(name) / "header.json").is_file():  # a text that is prepared already (`shards.py`)
+            return [Path(name)]
     try:
         return expand([name])
     except UsageError as error:
-        with suppress(OSError):
-            if (Path(name) / "header.json").is_file():  # a text that is prepared already (`shards.py`)
-                return [Path(name)]
         could_be_a_name = len(name) < 40 and name.replace("-", "_").isidentifier()
         if could_be_a_name and not Path(name).exists():
             raise UsageError(f"{error}, and no text of that name; {nearest(name, NAMES)}") from error
         raise
+
+
+def _label(word: str, first: Path) -> str:
+    if word in NAMES or word in STDIN:
+        return word if word in NAMES else "stdin"
+    folder = Path(word).resolve().name if Path(word) in first.parents else ""
+    return folder or Path(first.name.removesuffix(".gz")).stem
+
+
+def _standard_input() -> Path:
+    folder = cache_folder() / "texts"
+    try:
+        return keep(sys.stdin.buffer, folder)
+    except (AttributeError, ValueError) as error:  # there is none, or it is closed
+        raise UsageError("standard input is not open; name a file") from error
+    except OSError as error:
+        why = f"{error.strerror}; HORNBOOK_CACHE can name another folder"
+        raise UsageError(f"standard input can't be kept in {folder}: {why}") from error
 
 
 def _sha256(path: Path) -> str | None:

@@ -7,21 +7,28 @@ written last: a folder without one was never finished.
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hornbook.errors import UsageError
+from hornbook.text import leakage
 from hornbook.text.corpora import Source, cache_folder
-from hornbook.text.reading import Identity, Meter, Progress, read_chunks
+from hornbook.text.identity import Identity, Meter
+from hornbook.text.reading import Progress, joined, read_documents
+from hornbook.text.settings import AUTO, TextSettings, script_with_conjuncts
+from hornbook.text.split import Pieces, side
 from hornbook.text.tokenizer import Tokenizer, from_json, named
 from hornbook.text.units import Ids, ids_dtype
 
 VERSION = 1
 TRAIN, VAL, HEADER = FILES = ("train.bin", "val.bin", "header.json")
+PIECE = 1 << 20  # characters that are made into ids at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +41,26 @@ class Shards:
     split: float
     text: Identity
     tokenizer: Tokenizer
+    by: str = "position"
+    leaked: float = 0.0
 
     @property
     def key(self) -> str:
         """What these ids are known by: a hash (hex) of the text, the vocabulary and the split."""
-        return _key(self.text, self.tokenizer, self.split)
+        return _key(self.text, self.tokenizer, self.split, self.by)
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """Those of the settings of a text (`settings.py`) that the ids themselves tell."""
+        tokenizer = self.tokenizer
+        said = {"tokenizer": tokenizer.name, "rare": tokenizer.rare, "normal": tokenizer.normal or "none"}
+        return {**said, "split": self.split, "split_by": self.by.split(" ")[0]}
+
+    @property
+    def unknown(self) -> float:
+        """The share of `val` that the vocabulary has no unit for, and one that says so."""
+        unknown = self.tokenizer.rare == "unknown"
+        return float(np.count_nonzero(self.val == self.tokenizer.own)) / len(self.val) if unknown else 0.0
 
     @classmethod
     def open(cls, folder: Path) -> "Shards":
@@ -52,7 +74,10 @@ class Shards:
                 raise ValueError(f"ids of {header['dtype']!r} don't go with its vocabulary")
             train = _map(folder / TRAIN, header["dtype"], header["train"])
             val = _map(folder / VAL, header["dtype"], header["val"])
-            return cls(folder, train, val, float(header["split"]), Identity(**header["text"]), tokenizer)
+            by, leaked = header.get("by", "position"), float(header.get("leaked", 0))
+            if not isinstance(by, str):
+                raise ValueError(f"it is split by {by!r}")
+            return cls(folder, train, val, float(header["split"]), Identity(**header["text"]), tokenizer, by, leaked)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{folder} does not hold prepared text: it has no {Path(error.filename).name}") from error
         except KeyError as error:
@@ -61,44 +86,73 @@ class Shards:
             raise _damaged(folder, str(error)) from error
 
 
-def write(
-    folder: Path, chunks: Iterable[str], tokenizer: Tokenizer, split: float, expected: Identity | None = None
-) -> Shards:
-    """Write the ids of a text that comes in pieces into `folder` (made if need be) and open them.
-
-    Of n ids, the first int(split * n) are for training. Raises UsageError if `split` is not between 0 and 1, if
-    the text is too small to learn from or is not the one `expected`, and if the folder already holds a text; on
-    any error the folder is left without these files.
-    """
-    _check_request(folder, split)
-    _write(folder, chunks, tokenizer, split, expected)
-    return Shards.open(folder)
-
-
 def prepare(
     source: Source,
-    tokenizer_name: str = "characters",
-    split: float = 0.9,
+    settings: TextSettings = TextSettings(),  # noqa: B008  (frozen)
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Shards:
     """Return the ids of a source: from the cache if they are there, else written into it, or into `folder`.
 
-    The text is read once to fit the vocabulary and hash it, and a second time to encode it if need be; `progress`
-    goes from nothing to all its bytes each time. A source that is a folder of prepared ids is opened as it is, with
-    the tokenizer and the split that it was prepared with. Raises what `read_chunks` and `write` raise.
+    The text is read once to fit the vocabulary and hash it, and again to encode it if need be; `progress` goes from
+    nothing to all its bytes each time. By position, the first int(split * n) of n ids are for training. A source that
+    is a folder of prepared ids is opened as it is, with the tokenizer and the split that it was prepared with. Raises
+    what `read_documents` raises, and UsageError if the text is too small to learn from, if it changed meanwhile, and if
+    the folder already holds a text; on any error the folder is left without these files.
     """
-    _check_request(folder, split)
+    if folder and (held := [name for name in FILES if (folder / name).exists()]):
+        raise UsageError(f"{folder} already holds {held[0]}; name another folder")
     if any(path.is_dir() for path in source.paths):
         return _prepared(source, folder)
+
+    settings, _ = settled(source, settings)
+
+    def read() -> Pieces:
+        return read_documents(source.paths, progress=progress, **settings.reading)
+
     meter = Meter()
-    tokenizer = named(tokenizer_name).fit(meter.through(read_chunks(source.paths, progress=progress)))
-    text = meter.identity
-    chunks = read_chunks(source.paths, progress=progress)
+    pieces = (piece for _, piece in meter.watch(read()))
+    tokenizer = named(settings.tokenizer).fit(joined(pieces, PIECE), settings.fitting)
+    plan = Plan(tokenizer, settings, meter.identity, meter.documents, read)
     if folder:
-        return write(folder, chunks, tokenizer, split, text)
-    key = _key(text, tokenizer, split)
-    return open_cached(key) or _cache(key, chunks, tokenizer, split, text)
+        _write(folder, plan)
+        return Shards.open(folder)
+    return open_cached(plan.key) or _cache(plan)
+
+
+def settled(source: Source, settings: TextSettings) -> tuple[TextSettings, str]:
+    """Return the settings with a tokenizer named, where they leave it to the text, and the reason in a few words."""
+    if settings.tokenizer != AUTO or any(path.is_dir() for path in source.paths):
+        return settings, ""
+    _, beginning = next(read_documents(source.paths, **settings.reading), (True, ""))
+    script = script_with_conjuncts(beginning)
+    name, why = (
+        ("aksharas", f"as {script} has conjuncts") if script else ("characters", "as its script has no conjuncts")
+    )
+    return replace(settings, tokenizer=name), why
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A text that has been read once, and what is to be made of it."""
+
+    tokenizer: Tokenizer
+    settings: TextSettings
+    text: Identity
+    documents: str
+    """a hash (hex) of where the documents begin"""
+    read: Callable[[], Pieces]
+
+    @property
+    def by(self) -> str:
+        """What the split was decided by, with all that it depends on."""
+        by, seed = self.settings.split_by, self.settings.split_seed
+        return {"position": by, "lines": f"{by} {seed}", "documents": f"{by} {seed} {self.documents}"}[by]
+
+    @property
+    def key(self) -> str:
+        """What the ids will be known by: see `Shards.key`."""
+        return _key(self.text, self.tokenizer, self.settings.split, self.by)
 
 
 def _prepared(source: Source, folder: Path | None) -> Shards:
@@ -125,12 +179,12 @@ def cached_folder(key: str) -> Path:
     return cache_folder() / "ids" / key
 
 
-def _cache(key: str, chunks: Iterable[str], tokenizer: Tokenizer, split: float, text: Identity) -> Shards:
-    folder = cached_folder(key)
+def _cache(plan: Plan) -> Shards:
+    folder = cached_folder(plan.key)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
     try:
-        _write(making, chunks, tokenizer, split, text)
+        _write(making, plan)
         try:
             making.rename(folder)
         except OSError:
@@ -141,40 +195,30 @@ def _cache(key: str, chunks: Iterable[str], tokenizer: Tokenizer, split: float, 
     return Shards.open(folder)
 
 
-def _key(text: Identity, tokenizer: Tokenizer, split: float) -> str:
-    return sha256(f"{text.sha256} {tokenizer.fingerprint} {float(split)!r}".encode("ascii")).hexdigest()
+def _key(text: Identity, tokenizer: Tokenizer, split: float, by: str) -> str:
+    whole = [text.sha256, tokenizer.fingerprint, repr(float(split)), *([] if by == "position" else [by])]
+    return sha256(" ".join(whole).encode("ascii")).hexdigest()
 
 
-def check_split(split: float) -> None:
-    """Raise UsageError for a share of the text that leaves nothing to train on, or nothing to validate on."""
-    if not 0 < split < 1:
-        raise UsageError(f"split is {split}, and must lie between 0 and 1: the part of the text to train on")
-
-
-def _check_request(folder: Path | None, split: float) -> None:
-    check_split(split)
-    if folder and (held := [name for name in FILES if (folder / name).exists()]):
-        raise UsageError(f"{folder} already holds {held[0]}; name another folder")
-
-
-def _write(folder: Path, chunks: Iterable[str], tokenizer: Tokenizer, split: float, expected: Identity | None) -> None:
-    dtype = ids_dtype(tokenizer.vocab_size)
+def _write(folder: Path, plan: Plan) -> None:
+    """Write the files into `folder`, made if need be; on any error it is left as it was."""
+    dtype = ids_dtype(plan.tokenizer.vocab_size)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        text = _write_ids(folder / TRAIN, chunks, tokenizer, expected)
-        n = (folder / TRAIN).stat().st_size // dtype.itemsize
-        n_train = int(split * n)
-        _check(n, n_train, tokenizer, split)
-        _move_tail(folder / TRAIN, n_train * dtype.itemsize, folder / VAL)
+        _write_ids(folder, plan)
+        sizes = [(folder / name).stat().st_size // dtype.itemsize for name in (TRAIN, VAL)]
+        train, val = (_map(folder / name, dtype.name, n) for name, n in zip((TRAIN, VAL), sizes, strict=True))
         header = {
             "version": VERSION,
             "dtype": dtype.name,
-            "split": split,
-            "train": n_train,
-            "val": n - n_train,
-            "text": asdict(text),
-            "tokenizer": tokenizer.to_json(),
+            "split": plan.settings.split,
+            "by": plan.by,
+            "train": sizes[0],
+            "val": sizes[1],
+            "leaked": _leaked(train, val, plan.tokenizer),
+            "text": asdict(plan.text),
+            "tokenizer": plan.tokenizer.to_json(),
         }
         (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8", newline="\n")
     except BaseException:
@@ -185,31 +229,61 @@ def _write(folder: Path, chunks: Iterable[str], tokenizer: Tokenizer, split: flo
         raise
 
 
-def _write_ids(path: Path, chunks: Iterable[str], tokenizer: Tokenizer, expected: Identity | None) -> Identity:
+def _leaked(train: Ids, val: Ids, tokenizer: Tokenizer) -> float:
+    """Return the share of the validation text's characters that stand in the training text too."""
+    sizes = tokenizer.unit_characters
+    length = max(1, round(leakage.LENGTH / max(1.0, float(sizes[val[:PIECE]].mean()))))  # in units, not characters
+    return leakage.leaked(train, val, length, sizes).share
+
+
+def _write_ids(folder: Path, plan: Plan) -> None:
+    """Write the ids of both sides of the split."""
+    settings, size = plan.settings, ids_dtype(plan.tokenizer.vocab_size).itemsize
+    if settings.split_by == "position":
+        n = _encode(folder / TRAIN, plan, lambda pieces: (piece for _, piece in pieces))
+        _check(n, int(settings.split * n), plan)
+        _move_tail(folder / TRAIN, int(settings.split * n) * size, folder / VAL)
+    else:
+        sides = [
+            _encode(
+                folder / name,
+                plan,
+                partial(
+                    side, by=settings.split_by, share=settings.split, seed=settings.split_seed, train=name == TRAIN
+                ),
+            )
+            for name in (TRAIN, VAL)
+        ]
+        _check(sum(sides), sides[0], plan)
+
+
+def _encode(path: Path, plan: Plan, chosen: Callable[[Pieces], Iterable[str]]) -> int:
+    """Write the ids of what is chosen of the text; return how many they are."""
     changed = UsageError("the text changed while it was being read; leave it alone and start again")
-    meter = Meter()
+    meter, n = Meter(), 0
     with path.open("xb") as file:
         try:
-            for ids in tokenizer.encode_chunks(meter.through(chunks)):
+            for ids in plan.tokenizer.encode_chunks(joined(chosen(meter.watch(plan.read())), PIECE)):
                 file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
+                n += len(ids)
         except UsageError as error:
-            if expected is None:
-                raise
             raise changed from error  # the vocabulary came from this very text, so it had no such fault then
-    if expected not in (None, meter.identity):
+    if plan.text != meter.identity:
         raise changed
-    return meter.identity
+    return n
 
 
-def _check(n: int, n_train: int, tokenizer: Tokenizer, split: float) -> None:
+def _check(n: int, n_train: int, plan: Plan) -> None:
     if n == 0:
         raise UsageError("the text is empty; name one with something in it")
-    if tokenizer.vocab_size < 2:
-        raise UsageError(f"the text holds nothing but {tokenizer.units[0]!r}: nothing to predict")
+    if plan.tokenizer.vocab_size < 2:
+        raise UsageError(f"the text holds nothing but {plan.tokenizer.units[0]!r}: nothing to predict")
     if min(n_train, n - n_train) < 2:
+        by = plan.settings.split_by
         raise UsageError(
-            f"split {split} cuts the text's {n} ids into {n_train} to train on and {n - n_train} to validate on, "
-            "and each needs at least 2; use a longer text or another split"
+            f"split {plan.settings.split}{f' by {by}' if by != 'position' else ''} cuts the text's {n} ids into "
+            f"{n_train} to train on and {n - n_train} to validate on, and each needs at least 2; use a longer text or "
+            "another split"
         )
 
 

@@ -8,19 +8,23 @@ import numpy.typing as npt
 
 from hornbook.errors import UsageError, nearest
 from hornbook.text.aksharas import Aksharas
+from hornbook.text.bpe import Bpe
 from hornbook.text.bytes import Bytes
 from hornbook.text.characters import Characters
 from hornbook.text.graphemes import Graphemes
-from hornbook.text.units import Decoder, Ids, Unknown
+from hornbook.text.units import Decoder, Fitting, Ids, Rare, Unknown
 
 
 class Tokenizer(Protocol):
-    """Text <-> ids. Lossless: `decode(encode(text)) == text` for every text that `encode` accepts unasked."""
+    """Text <-> ids. Lossless: `decode(encode(text)) == text` for every text that `encode` accepts unasked.
+
+    Where text is brought into a normal form, or rare units are one unknown unit, that is what comes back.
+    """
 
     name: ClassVar[str]
 
     @classmethod
-    def fit(cls, chunks: Iterable[str], /) -> Self:
+    def fit(cls, chunks: Iterable[str], fitting: Fitting = ..., /) -> Self:
         """Return the tokenizer for a text that comes in pieces."""
 
     @property
@@ -30,6 +34,18 @@ class Tokenizer(Protocol):
     @property
     def vocab_size(self) -> int:
         """How many ids there are: V."""
+
+    @property
+    def own(self) -> int:
+        """How many of them are not there only for what the vocabulary lacks."""
+
+    @property
+    def rare(self) -> Rare:
+        """What takes the place of a unit that the vocabulary lacks."""
+
+    @property
+    def normal(self) -> str:
+        """The normal form that text is brought into: NFC, NFD, or "" for none."""
 
     @property
     def fingerprint(self) -> str:
@@ -53,6 +69,9 @@ class Tokenizer(Protocol):
     def encode_chunks(self, chunks: Iterable[str], unknown: Unknown = "error") -> Iterator[Ids]:
         """Yield the ids of a text that comes in pieces: joined, what `encode` gives for the pieces joined."""
 
+    def lacking(self, chunks: Iterable[str], /) -> int:
+        """Return how many characters of a text that comes in pieces the vocabulary lacks."""
+
     def decode(self, ids: npt.ArrayLike, /) -> str:
         """Return the text of ids (T,); UsageError for an id that there is not."""
 
@@ -67,7 +86,7 @@ class Tokenizer(Protocol):
         """Return the tokenizer that `to_json` gave; UsageError if the data is damaged."""
 
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {kind.name: kind for kind in (Characters, Graphemes, Aksharas, Bytes)}
+TOKENIZERS: dict[str, type[Tokenizer]] = {kind.name: kind for kind in (Characters, Graphemes, Aksharas, Bytes, Bpe)}
 
 
 def named(name: str) -> type[Tokenizer]:

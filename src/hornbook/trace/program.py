@@ -6,6 +6,7 @@ library, and nothing else. Shapes: B batch, T time, V vocabulary.
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,13 +86,16 @@ def train(model: nn.Module, ids: Any, config: ModelConfig, recipe: Recipe, given
 def write(
     model: nn.Module, units: list[str], prompt: str, config: ModelConfig, sampling: Sampling, given: Given
 ) -> Iterator[str]:
-    """Continue a prompt, unit by unit; an empty one as if after a newline, where the text has any."""
-    ids = [units.index(unit) for unit in prompt or next((c for c in "\n " if c in units), units[:1])]
-    stream = chance.key(1, "sample", 0)  # another number, another text
-    model.eval()
+    """Continue a prompt, unit by unit; an empty one as if after a newline, where the text has any.
+
+    The prompt is cut into the longest units that there are, from left to right.
+    """
+    cut = re.compile("|".join([*sorted(map(re.escape, units), key=len, reverse=True), "(?s:.)"]))  # else: one unknown
+    ids = [units.index(unit) for unit in cut.findall(prompt or next((c for c in "\n " if c in units), units[0]))]
     for step in range(given.tokens):
-        logits = predict(model, torch.tensor([ids], device=given.device), config.block_size)  # (1, V)
-        number = torch.tensor([chance.uniform(stream, step)], dtype=torch.float64)
+        logits = predict(model.eval(), torch.tensor([ids], device=given.device), config.block_size)  # (1, V)
+        key = chance.key(1, "sample", 0)  # another number, another text
+        number = torch.tensor([chance.uniform(key, step)], dtype=torch.float64)
         ids.append(int(draw(probabilities(logits, sampling), number)))
         yield units[ids[-1]]
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hornbook.errors import UsageError
 from hornbook.generation.generator import evaluating
 from hornbook.text import batches
 from hornbook.text.tokenizer import Tokenizer
@@ -103,6 +104,16 @@ def evaluate(
         size += int(tokenizer.unit_bytes[targets].sum())
         progress(units, expected)
     return Score(total / units, units, characters, size)
+
+
+def check_comparable(tokenizer: Tokenizer) -> None:
+    """Raise `UsageError` unless a loss a unit is a loss a character: of other units it compares with nothing."""
+    if tokenizer.name != "characters":
+        raise UsageError(
+            f"the mean of random batches is a loss a unit, and a unit here is one of the {tokenizer.name}: it can't be "
+            "compared with others' losses a character; leave it out (recipe.random_batches=0), and compare by bits a "
+            "character or a byte."
+        )
 
 
 def random_batches(
