@@ -145,15 +145,14 @@ class Bpe(Units):
         for words in pieces(chunks):
             if len(known) > AT_ONCE:
                 known.clear()
+            cut = self._cutter if self._alphabet.issuperset("".join(words)) else None
             for word, place in zip(words, accumulate(map(len, words), initial=before), strict=False):
                 if word not in known:
-                    known[word] = self._ids(word, place, stand_in)
+                    known[word] = cut(word) if cut else self._ids(word, place, stand_in)
             before += sum(map(len, words))
             yield np.fromiter(chain.from_iterable(map(known.__getitem__, words)), dtype)
 
     def _ids(self, word: str, place: int, stand_in: StandIn) -> list[int]:
-        if self._cutter and (quick := self._cutter(word)) is not None:
-            return quick
         ids: list[int] = []
         for unit in self.steps(word)[-1]:
             ids += [self.id_of[unit]] if unit in self.id_of else stand_in(unit, place + 1)
@@ -185,5 +184,9 @@ class Bpe(Units):
         return {(left, right): i for i, (left, right, _) in enumerate(self.merges)}
 
     @cached_property
-    def _cutter(self) -> Callable[[str], list[int] | None] | None:
+    def _alphabet(self) -> frozenset[str]:
+        return frozenset("".join(self.units[: self.own]))
+
+    @cached_property
+    def _cutter(self) -> Callable[[str], list[int]] | None:
         return bpe_fast.cutter(self.units[: self.own], list(self._rank)) if self.fast else None

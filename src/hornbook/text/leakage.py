@@ -6,7 +6,9 @@ and Rabin, "Efficient randomized pattern-matching algorithms", 1987).
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -59,11 +61,18 @@ def leaked(train: Array | Iterable[Array], val: Array, length: int = LENGTH, siz
     known, place = np.unique(hashes, return_inverse=True)
     found, maybe = np.zeros(len(known), bool), np.zeros(1 << BITS, bool)
     maybe[known >> np.uint64(64 - BITS)] = True
-    for piece in _overlapping(train, length):
+
+    def places(piece: Array) -> npt.NDArray[np.int64]:
         seen = _hashes(piece, length)
         seen = seen[maybe[seen >> np.uint64(64 - BITS)]]
         at = np.minimum(np.searchsorted(known, seen), len(known) - 1)
-        found[at[known[at] == seen]] = True
+        return at[known[at] == seen]
+
+    pieces = _overlapping(train, length)
+    with ThreadPoolExecutor() as pool:  # numpy lets threads compute side by side
+        while some := list(islice(pieces, 16)):
+            for at in pool.map(places, some):
+                found[at] = True
     hits = np.pad(found[place.reshape(hashes.shape)], ((0, 0), (length, length - 1))).cumsum(axis=1)
     inside = (hits[:, length:] > hits[:, :-length])[:, margin : margin + size]  # some window over it was found
     units = rows[:, margin : margin + size]
@@ -90,10 +99,12 @@ def _hashes(ids: Array, length: int) -> npt.NDArray[np.uint64]:
     n = max(0, ids.shape[-1] - length + 1)
     power, size, base = ids.astype(np.uint64) + np.uint64(1), 1, BASE
     result, have = np.zeros((*ids.shape[:-1], n), np.uint64), 0
-    while n and have < length:
+    while n:
         if length & size:
             result = result * np.uint64(base) + power[..., have : have + n]
             have += size
+            if have == length:
+                break
         power = power[..., :-size] * np.uint64(base) + power[..., size:]
         size, base = 2 * size, base * base % (1 << 64)
     return result * np.uint64(BASE)  # once more, so that the high bits tell small ones apart

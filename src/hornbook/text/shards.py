@@ -7,7 +7,7 @@ written last: a folder without one was never finished.
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -113,7 +113,7 @@ def prepare(
     meter = Meter()
     pieces = (piece for _, piece in meter.watch(read()))
     tokenizer = named(settings.tokenizer).fit(joined(pieces, PIECE), settings.fitting)
-    plan = Plan(tokenizer, settings, meter.identity, meter.documents, read)
+    plan = Plan(tokenizer, settings, meter.identity, meter.documents, read, progress)
     if folder:
         _write(folder, plan)
         return Shards.open(folder)
@@ -142,6 +142,7 @@ class Plan:
     documents: str
     """a hash (hex) of where the documents begin"""
     read: Callable[[], Pieces]
+    progress: Progress | None
 
     @property
     def by(self) -> str:
@@ -208,7 +209,6 @@ def _write(folder: Path, plan: Plan) -> None:
     try:
         _write_ids(folder, plan)
         sizes = [(folder / name).stat().st_size // dtype.itemsize for name in (TRAIN, VAL)]
-        train, val = (_map(folder / name, dtype.name, n) for name, n in zip((TRAIN, VAL), sizes, strict=True))
         header = {
             "version": VERSION,
             "dtype": dtype.name,
@@ -216,7 +216,7 @@ def _write(folder: Path, plan: Plan) -> None:
             "by": plan.by,
             "train": sizes[0],
             "val": sizes[1],
-            "leaked": _leaked(train, val, plan.tokenizer),
+            "leaked": _leaked(folder, sizes, plan),
             "text": asdict(plan.text),
             "tokenizer": plan.tokenizer.to_json(),
         }
@@ -229,11 +229,20 @@ def _write(folder: Path, plan: Plan) -> None:
         raise
 
 
-def _leaked(train: Ids, val: Ids, tokenizer: Tokenizer) -> float:
+def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:
     """Return the share of the validation text's characters that stand in the training text too."""
-    sizes = tokenizer.unit_characters
-    length = max(1, round(leakage.LENGTH / max(1.0, float(sizes[val[:PIECE]].mean()))))  # in units, not characters
-    return leakage.leaked(train, val, length, sizes).share
+    characters, dtype = plan.tokenizer.unit_characters, ids_dtype(plan.tokenizer.vocab_size)
+    val = _map(folder / VAL, dtype.name, sizes[1])
+    length = max(1, round(leakage.LENGTH / max(1.0, float(characters[val[:PIECE]].mean()))))  # in units, not characters
+
+    def train() -> Iterator[Ids]:
+        with (folder / TRAIN).open("rb") as file:  # a memory map would come to be in memory as a whole
+            while len(ids := np.fromfile(file, dtype.newbyteorder("<"), PIECE)):
+                yield ids
+                if plan.progress:
+                    plan.progress(file.tell(), sizes[0] * dtype.itemsize)
+
+    return leakage.leaked(train(), val, length, characters).share
 
 
 def _write_ids(folder: Path, plan: Plan) -> None:
