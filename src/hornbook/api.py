@@ -24,6 +24,7 @@ from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
 from hornbook.text.settings import TextSettings
 from hornbook.text.shards import Shards
+from hornbook.text.units import on_circle
 from hornbook.training import baselines, forms
 from hornbook.training.budget import fit_steps
 from hornbook.training.devices import check_memory, choose_device, choose_dtype
@@ -244,7 +245,8 @@ def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
             if getattr(asked.text, name) != kept:
                 raise UsageError(f"{data.folder} was prepared with text.{name}={kept}: prepare it anew to change that.")
     tokenizer = data.tokenizer
-    units = "".join(unit for unit in tokenizer.units if unit.isprintable() and not unit.isspace())
+    seen = [on_circle(unit) for unit in tokenizer.units[: tokenizer.own] if unit.isprintable() and not unit.isspace()]
+    units = ("" if max(map(len, seen), default=1) == 1 else " ").join(seen[:61])
     tell.say(
         f"vocabulary: {tokenizer.vocab_size:,} {tokenizer.name} ({units[:60]}{'…' if len(units) > 60 else ''}); "
         f"{len(data.train):,} to learn from, {len(data.val):,} to be tested on"

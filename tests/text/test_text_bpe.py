@@ -193,6 +193,7 @@ def test_what_a_small_text_teaches():
 @example(chunks=["\ufffd\ufffd a\ufffdab a\ufffdab"], prompt="a\ufffd", extra=20, rare="unknown")
 @example(chunks=["\ud83d", "\ude00"], prompt="\ud83d", extra=3, rare="keep")
 def test_the_fast_twin_does_the_same(chunks, prompt, extra, rare):
+    chunks = ["zz", *chunks]  # so that some character comes twice
     text = "".join(chunks)
     fitting = Fitting(
         max(2, len(set(text)) + extra + {"keep": 0, "unknown": 1, "bytes": 256}[rare]), 1 + (rare != "keep"), rare

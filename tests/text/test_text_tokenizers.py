@@ -60,7 +60,7 @@ def test_what_goes_in_comes_out_however_it_is_cut(kind, pieces):
 
 
 @pytest.mark.parametrize(
-    "kind", [*(pytest.param(kind, marks=pytest.mark.slow) for kind in (Graphemes, Aksharas)), Bytes]
+    "kind", [*(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind is not Bytes), Bytes]
 )
 def test_every_code_point_of_every_plane_comes_back(kind):
     text = "".join(map(chr, range(sys.maxunicode + 1)))
@@ -106,6 +106,9 @@ def test_unicodes_own_cases():
         units = ["".join(chr(int(point, 16)) for point in unit.split()) for unit in case]
         assert Graphemes.split("".join(units)) == units
         assert list(Graphemes.fit(["".join(units)]).units) == sorted(set(units))
+        for kind in KINDS:
+            tokenizer = kind.fit(units)
+            assert tokenizer.decode(tokenizer.encode("".join(units))) == "".join(units)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,18 @@ def test_vocabularies_that_were_edited_are_refused(data, says):
     assert says in str(caught.value)
 
 
+def test_an_alphabet_that_would_be_empty_is_refused():
+    for kind in (kind for kind in KINDS if kind is not Bytes):
+        with pytest.raises(UsageError, match=r"text\.min_count=9 leaves an empty alphabet: no unit comes so"):
+            kind.fit(["abca"], Fitting(min_count=9, rare="bytes"))
+
+
+def test_a_letter_that_may_not_be_finished_is_said_to_be():
+    for text in ("ಕನ್ನಡ ಕ್", f"ಕನ್ನಡ ಕ್{ZWJ}"):
+        with pytest.raises(UsageError, match=r"U\+0CCD.*\), a letter that may not be finished, character 7 of"):
+            Aksharas.fit(["ಕನ್ನಡ ಕ"]).encode(text)
+
+
 def fit(kind, text, **fitting):
     """A tokenizer of a text; of bpe, one that is soon made."""
     return kind.fit([text], Fitting(**({"vocab_size": 600} if kind.name == "bpe" else {}) | fitting))
@@ -207,7 +222,7 @@ def fit(kind, text, **fitting):
 @example(text="abab", pieces=["abcab", "c\ud83d", "\ude00"])
 @example(text="\ufffd", pieces=["\ufffd<00>"])
 def test_with_bytes_for_what_is_rare_nothing_is_unknown(kind, text, pieces):
-    tokenizer = fit(kind, text, min_count=2, rare="bytes")
+    tokenizer = fit(kind, text + "zz", min_count=2, rare="bytes")
     assert tokenizer.vocab_size == tokenizer.own + 256
     ids = tokenizer.encode("".join(pieces))
     assert read(tokenizer, pieces) == ids.tolist()
@@ -225,7 +240,7 @@ def test_with_bytes_for_what_is_rare_nothing_is_unknown(kind, text, pieces):
 @given(text=TRICKY, other=TRICKY)
 @example(text="aab\ufffd\ufffd", other="abc")
 def test_one_unit_stands_for_all_that_are_rare(kind, text, other):
-    tokenizer = fit(kind, text, min_count=2, rare="unknown")
+    tokenizer = fit(kind, text + "zz", min_count=2, rare="unknown")
     units = kind.split(other) if kind is not Characters else list(other)
     shown = [unit if unit in tokenizer.units else "\ufffd" for unit in units]
     assert tokenizer.decode(tokenizer.encode(other)) == "".join(shown)

@@ -13,7 +13,12 @@ from hornbook.model.weights import get_weights, load_weights
 
 KANNADA = "ಕನ್ನಡ ಭಾಷೆಯ ಅಕ್ಷರಗಳು ಸುಂದರವಾಗಿವೆ. ಜ್ಞಾನವೇ ಬೆಳಕು; ನಮ್ಮ ನಾಡು, ನಮ್ಮ ನುಡಿ.\nOnce upon a time\n"
 TINY = {"model.n_layer": 2, "model.n_head": 2, "model.n_embd": 16, "model.block_size": 16, "recipe.batch_size": 2}
-TINY |= {"recipe.sample_length": 5, "recipe.evaluate_on": 200, "recipe.dtype": "float32", "text.tokenizer": "characters"}
+TINY |= {
+    "recipe.sample_length": 5,
+    "recipe.evaluate_on": 200,
+    "recipe.dtype": "float32",
+    "text.tokenizer": "characters",
+}
 
 
 def scatter(model, seed=0, size=0.5):

@@ -70,6 +70,8 @@ def prepare(
         "tokenizer": data.tokenizer.name,
         "vocab_size": data.tokenizer.vocab_size,
         "dtype": data.train.dtype.name,
+        "leaked": data.leaked,
+        "unknown": data.unknown,
         **asdict(data.text),
     }
     if json:
@@ -77,7 +79,9 @@ def prepare(
     else:
         print(
             f"{out}: {len(data.train):,} ids to train on, {len(data.val):,} to validate on, {data.train.dtype.name}, "
-            f"{data.tokenizer.vocab_size:,} different {data.tokenizer.name}"
+            f"{data.tokenizer.vocab_size:,} different {data.tokenizer.name}; {data.leaked:.2%} of the text to validate "
+            "on stands in the text to train on too"
+            + (f", and {data.unknown:.2%} of its ids are unknown" if data.tokenizer.rare == "unknown" else "")
         )
 
 

@@ -24,7 +24,7 @@ from hornbook.text import bpe_fast
 from hornbook.text.characters import Characters
 from hornbook.text.normal import normalised
 from hornbook.text.pieces import AT_ONCE, pieces, tally
-from hornbook.text.units import Fitting, Ids, StandIn, Units, ids_dtype, read_units, with_spare
+from hornbook.text.units import Fitting, Ids, StandIn, Units, frequent, ids_dtype, read_units, with_spare
 
 Unit = TypeVar("Unit", str, int)
 Pair = tuple[int, int]
@@ -106,7 +106,7 @@ class Bpe(Units):
         Of fewer where no pair comes twice any more; UsageError if the characters alone are more.
         """
         found, characters = tally(normalised(chunks, fitting.normal))
-        kept = sorted(each for each, n in characters.items() if n >= fitting.min_count)
+        kept = frequent(characters, fitting.min_count)
         least = cls(with_spare(kept, fitting.rare), fitting.rare)
         usual = max(SIZE, 2 * least.vocab_size)
         size = fitting.vocab_size or usual

@@ -23,6 +23,7 @@ StandIn = Callable[[str, int], Sequence[int]]  # (unit that the vocabulary lacks
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # the unit that stands for all that the vocabulary lacks
 STAND_INS = UNKNOWN + "? "
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 BYTES = tuple(f"<{byte:02X}>" for byte in range(256))
 
 
@@ -85,8 +86,7 @@ class Units:
                 f"a vocabulary of {cls.name} is as large as the text has units: leave out --vocab-size, which is for "
                 "bpe; text.min_count leaves out the rare ones"
             )
-        counts = cls.counts(normalised(chunks, fitting.normal))
-        kept = sorted(unit for unit, n in counts.items() if n >= fitting.min_count)
+        kept = frequent(cls.counts(normalised(chunks, fitting.normal)), fitting.min_count)
         return cls(with_spare(kept, fitting.rare), fitting.rare, fitting.normal)
 
     @classmethod
@@ -235,6 +235,17 @@ class ByteDecoder:
         return self._utf8.finish()
 
 
+def frequent(counts: Mapping[str, int], least: int) -> list[str]:
+    """Return the units that come at least so often, in the order of their code points; UsageError if none of some."""
+    kept = sorted(unit for unit, n in counts.items() if n >= least)
+    if counts and not kept:
+        raise UsageError(
+            f"text.min_count={least} leaves an empty alphabet: no unit comes so often; the most frequent comes "
+            f"{max(counts.values())} times"
+        )
+    return kept
+
+
 def with_spare(kept: Iterable[str], rare: Rare) -> tuple[str, ...]:
     """Return units, and after them those that stand for all that they lack."""
     spare = dict.fromkeys({"keep": (), "unknown": (UNKNOWN,), "bytes": BYTES}[rare])
@@ -250,10 +261,16 @@ def ids_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
 
 def describe(unit: str) -> str:
     """Return a unit as a message can show it: quoted and readable, its code points, and one's name."""
-    mark = unicodedata.category(unit[0]).startswith("M")
-    shown = f"'\N{DOTTED CIRCLE}{unit}'" if mark else repr(unit)
+    name = f"'{on_circle(unit)}'" if on_circle(unit) != unit else repr(unit)
     points = " ".join(f"U+{ord(character):04X}" for character in unit[:8]) + (" …" if len(unit) > 8 else "")
-    return f"{shown} ({' '.join([points, unicodedata.name(unit, '') if len(unit) == 1 else '']).strip()})"
+    ends_in_virama = len(unit) > 1 and unicodedata.combining((unit.rstrip(JOINERS) or unit)[-1]) == 9
+    begun = ", a letter that may not be finished" if ends_in_virama else ""
+    return f"{name} ({' '.join([points, unicodedata.name(unit, '') if len(unit) == 1 else '']).strip()}){begun}"
+
+
+def on_circle(unit: str) -> str:
+    """Return a unit as it can be shown by itself: a mark without its letter stands on a dotted circle."""
+    return f"\N{DOTTED CIRCLE}{unit}" if unicodedata.category(unit[0]).startswith("M") else unit
 
 
 def checked_ids(ids: npt.ArrayLike, vocab_size: int) -> npt.NDArray[np.integer[Any]]:
