@@ -384,6 +384,30 @@ def test_the_story_says_what_was_changed(desk):
     assert "model.dropout=0.1" in run.folder.notes_path.read_text(encoding="utf-8")
 
 
+def test_no_text_is_not_the_default_text(desk):
+    for nothing in ([], ""):
+        with pytest.raises(hb.UsageError, match=r"no text is named|no such file"):
+            hb.train(nothing, out="run", settings=TINY, steps=2, progress=False)
+
+
+def test_an_edited_vocabulary_is_named_with_what_to_do(desk):
+    run = hb.train("my.txt", out="run", settings=TINY, steps=2, progress=False)
+    path = run.path / "vocabulary.json"
+    path.write_text('{"kind": "aksharas", "units": ["ab"]}', encoding="utf-8")
+    with pytest.raises(hb.UsageError, match=r"vocabulary\.json: damaged vocabulary: 'ab' is not one of"):
+        hb.open("run").generate("to")
+
+
+def test_the_share_of_the_unknown_is_scored(desk):
+    settings = {**TINY, "text.min_count": 3, "text.rare": "unknown", "text.tokenizer": "characters"}
+    run = hb.train("my.txt", out="run", settings=settings, steps=2, progress=False)
+    (desk / "other.txt").write_text("ABCD" * 20, encoding="utf-8")
+    score = run.evaluate("other.txt")
+    assert score.unknown > 0.5 * score.units
+    assert score.to_json()["unknown"] == score.unknown
+    assert run.evaluate().unknown == round(run.data().unknown * len(run.data().val))
+
+
 def test_settings_without_effect_are_named(desk, capsys):
     hb.train("my.txt", preset="bigram", out="run", steps=2, settings={"model.n_layer": 8, "model.block_size": 4})
     assert "without effect on a bigram table: model.n_layer\n" in capsys.readouterr().out

@@ -22,7 +22,7 @@ from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
-from hornbook.text.settings import TextSettings
+from hornbook.text.settings import AUTO, TextSettings
 from hornbook.text.shards import Shards
 from hornbook.text.units import on_circle
 from hornbook.training import baselines, forms
@@ -133,7 +133,7 @@ def _train(
     """Do what `train` says, once the settings are known to be right."""
     if out:
         check_free(out)  # first: a folder that is taken says so before a text is looked for
-    source, settings = _source(text or asked.source, asked.text, tell)
+    source, settings = _source(asked.source if text is None else text, asked.text, tell)
     asked = replace(asked, text=settings)
     with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
@@ -197,7 +197,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
         "asked": list(source.asked),
         **asdict(data.text),
         **asdict(asked.text),
-        **data.made_with,
+        **(data.settings if any(path.is_dir() for path in source.paths) else {}),
         "vocabulary": data.tokenizer.fingerprint,
         "ids": data.key,
     }
@@ -241,8 +241,8 @@ def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
     tell.clear()
     if any(path.is_dir() for path in source.paths):  # prepared already
         for name in (name.removeprefix("text.") for name in asked.changes if name.startswith("text.")):
-            kept = data.made_with.get(name, "what it was")
-            if getattr(asked.text, name) != kept:
+            kept = data.settings.get(name)
+            if getattr(asked.text, name) not in (kept, AUTO):
                 raise UsageError(f"{data.folder} was prepared with text.{name}={kept}: prepare it anew to change that.")
     tokenizer = data.tokenizer
     seen = [on_circle(unit) for unit in tokenizer.units[: tokenizer.own] if unit.isprintable() and not unit.isspace()]

@@ -109,7 +109,11 @@ class Run:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary. Raises `UsageError` if it is not the one that the run was begun with."""
-        tokenizer = from_json(self.folder.vocabulary())
+        data = self.folder.vocabulary()
+        try:
+            tokenizer = from_json(data)
+        except UsageError as error:
+            raise UsageError(f"{self.folder.vocabulary_path}: {str(error)[:200]}; put the old one back.") from None
         if tokenizer.fingerprint != self.config["text"]["vocabulary"]:
             raise UsageError(f"{self.folder.vocabulary_path} is not the vocabulary of this run: put the old one back.")
         return tokenizer
@@ -222,7 +226,7 @@ class Run:
         paths = resolve(text).paths
         if prepared := [path for path in paths if path.is_dir()]:
             raise UsageError(f"{prepared[0]} is prepared text: name the text itself, to be cut as this run's was.")
-        return read_chunks(paths, field=self.text_settings.field)
+        return read_chunks(paths, **self.text_settings.reading)
 
     def count_unknown(self, text: Texts) -> int:
         """Return how many characters of a text the model does not know: what "skip" and "replace" are about."""

@@ -184,6 +184,10 @@ def test_what_a_small_text_teaches():
     assert [tokenizer.units[i] for i in tokenizer.encode(" lowest")] == [" lowe", "s", "t"]
 
 
+def test_a_size_that_no_text_has_pairs_for_is_no_trouble():
+    assert Bpe.fit(["abab " * 9], Fitting(vocab_size=1 << 40)) == Bpe.fit(["abab " * 9], Fitting(vocab_size=100))
+
+
 @library
 @settings(deadline=None)
 @given(

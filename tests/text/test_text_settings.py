@@ -47,6 +47,8 @@ def test_the_script_of_most_letters_decides(text, script):
         ({"split_by": "line"}, "text.split_by is 'line'; did you mean 'lines'?"),
         ({"normal": "NFKC"}, "NFKC"),
         ({"rare": "unknwon"}, "text.rare is 'unknwon'; did you mean 'unknown'?"),
+        ({"normal": "nfc"}, "text.normal is 'nfc'; known: NFC, NFD, none."),
+        ({"split_seed": -1}, "text.split_seed is -1; it has to be from 0 to 2**64 - 1"),
         ({"min_count": 5}, "say what becomes of them, text.rare=unknown"),
         ({"encoding": "cp1525"}, "cp1525"),
         ({"encoding": "rot13"}, "rot13"),

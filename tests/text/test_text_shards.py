@@ -109,7 +109,18 @@ def test_ids_are_read_only_maps_of_the_files(source):
 def test_the_header_is_plain_json(tmp_path, source):
     shards = prepare(source(), folder=tmp_path / "ids")
     header = json.loads((tmp_path / "ids" / "header.json").read_text(encoding="utf-8"))
-    assert header.keys() == {"version", "dtype", "split", "by", "train", "val", "leaked", "text", "tokenizer"}
+    assert header.keys() == {
+        "version",
+        "dtype",
+        "split",
+        "by",
+        "train",
+        "val",
+        "leaked",
+        "settings",
+        "text",
+        "tokenizer",
+    }
     assert (header["train"], header["val"]) == (len(shards.train), len(shards.val))
     assert header["tokenizer"] == shards.tokenizer.to_json()
 
@@ -158,6 +169,34 @@ def test_lines_or_documents_go_to_one_side_each(tmp_path, how):
     assert len(set(others)) == 4
 
 
+@pytest.mark.parametrize("kind", ["aksharas", "graphemes", "characters"])
+def test_documents_without_a_line_end_do_not_grow_together(tmp_path, kind):
+    """Else ಕ್ at the end of one and ತ at the beginning of another, on one side, would be a letter that no text has."""
+    paths = []
+    for i, letter in enumerate("ತನಮರಲವಶಸಹಳ" * 3):
+        paths.append(tmp_path / f"{i:02}.txt")
+        paths[-1].write_text(f"{letter}ೆ ಕ್", encoding="utf-8", newline="\n")
+    source = Source("many", tuple(paths), "here")
+    shards = prepare(source, TextSettings(kind, split=0.5, split_by="documents", normal="NFC"))
+    assert sorted(whole(shards).splitlines()) == sorted(path.read_text("utf-8") for path in paths)
+
+
+def test_a_choice_looks_at_more_than_the_first_document(tmp_path):
+    (tmp_path / "0 README.txt").write_text("An English title here\n", encoding="utf-8")
+    (tmp_path / "1.txt").write_text("ಕನ್ನಡ ಭಾಷೆ ಸುಂದರ\n" * 20, encoding="utf-8")
+    (tmp_path / "2.jsonl").write_text('{"text": "English"}\n' + '{"text": "ಕನ್ನಡ ಭಾಷೆ ಸುಂದರ"}\n' * 20, encoding="utf-8")
+    for names in (["0 README.txt", "1.txt"], ["2.jsonl"]):
+        source = Source("a", tuple(tmp_path / name for name in names), "here")
+        assert prepare(source, TextSettings("auto")).tokenizer.name == "aksharas"
+
+
+def test_what_was_never_finished_is_said_to_be(tmp_path, source):
+    (tmp_path / "ids").mkdir()
+    (tmp_path / "ids" / "train.bin").write_bytes(b"123")
+    with pytest.raises(UsageError, match=r"ids was never finished \(it has no header\.json\): delete it"):
+        prepare(source(), folder=tmp_path / "ids")
+
+
 def test_documents_count_among_what_documents_are_split_by(tmp_path):
     """The same text, cut into other files: other sides, and so other ids."""
     keys = []
@@ -182,6 +221,12 @@ def test_what_leaks_is_written_down(source):
     text = "".join(map(chr, rng.integers(97, 123, 20_000)))
     assert prepare(source(text)).leaked == 0
     assert prepare(source(text[:19_000] + text[:1000])).leaked == pytest.approx(0.5, abs=0.01)
+    kannada = "".join(map(chr, rng.integers(0xC95, 0xCB9, 20_000)))
+    for kind in ("bytes", "aksharas"):  # a stretch of 40 characters is 120 bytes
+        assert prepare(source(kannada[:19_000] + kannada[:1000]), TextSettings(kind)).leaked == pytest.approx(
+            0.5, abs=0.01
+        )
+        assert prepare(source(kannada[:19_000] + kannada[:30] + kannada[19_030:]), TextSettings(kind)).leaked == 0
     assert prepare(source("a line that comes again and again, of more than forty characters\n" * 50)).leaked == 1
 
 

@@ -193,6 +193,7 @@ def test_what_a_unit_of_several_characters_is_worth():
         "units": 10,
         "characters": 40,
         "bytes": 60,
+        "unknown": 0,
     }
 
 

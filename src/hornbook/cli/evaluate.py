@@ -37,7 +37,7 @@ def evaluate(
     opened = api.open_run(run)
     score = opened.evaluate(text, unknown=unknown, progress=sys.stderr)
     result = {**score.to_json(), "step": opened.checkpoint.step, "text": text or "validation"}
-    if text and unknown != "error":
+    if text and unknown != "error" and opened.tokenizer.rare == "keep":
         result["unknown_characters"] = opened.count_unknown(text)
     if random_batches is not None:
         result["val_loss_random_batches"] = opened.evaluate_random(random_batches, text, unknown=unknown)
@@ -46,7 +46,11 @@ def evaluate(
         return
     print(f"{score.nats_per_character:.4f} nats a character ({score.characters:,} characters, step {result['step']:,})")
     if "unknown_characters" in result:
-        print(f"{result['unknown_characters']:,} characters that the model does not know: {unknown}")
+        print(f"{result['unknown_characters']:,} characters that the model does not know: {unknown}; so the figures")
+        print("are not of this text as it stands, and can't be compared with others of it")
+    if score.unknown:
+        share = f"{score.unknown / score.units:.2%} of the units are unknown, and each counts as one character"
+        print(f"{share}: the figures can't be compared with those of a run that knows them")
     print(f"{score.bits_per_character:.4f} bits a character, {score.bits_per_byte:.4f} bits a byte")
     if random_batches is not None:
         print(f"{result['val_loss_random_batches']:.4f} mean of {random_batches} random batches")

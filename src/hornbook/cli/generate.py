@@ -51,7 +51,7 @@ def generate(
         samples=samples,
         unknown=unknown,
     )
-    if unknown != "error" and (n := opened.count_unknown_in(prompt)):
+    if unknown != "error" and opened.tokenizer.rare == "keep" and (n := opened.count_unknown_in(prompt)):
         print(f"hornbook: {n} characters of the prompt that the model does not know: {unknown}", file=sys.stderr)
     shown = visible if sys.stdout.isatty() else str
     texts = [prompt] * samples

@@ -15,7 +15,7 @@ def whole(kind: Any, tokens: Sequence[Any]) -> int:
         raise ValueError(f"{word!r} is not a whole number.") from None
 
 
-TOKENIZER = "What a unit is: characters, graphemes, aksharas (letters as a reader sees them), bytes or bpe."
+TOKENIZER = "What a unit is: characters, graphemes, aksharas (letters as a reader sees them), bytes, bpe, or auto."
 VocabSize = Annotated[int | None, Parameter(converter=whole, help="How many units bpe makes.")]
 
 Json = Annotated[

@@ -66,7 +66,7 @@ class WholeLetters:
 def opening(tokenizer: Tokenizer) -> NDArray[Any]:
     """Return the ids that stand before a text that begins with nothing: a newline; else a space; else unit 0."""
     ways = (tokenizer.encode(start, "skip") for start in ("\n", " "))
-    return next((ids for ids in ways if len(ids)), np.zeros(1, dtype=np.int64))
+    return next((ids for ids in ways if len(ids) and ids[0] < tokenizer.own), np.zeros(1, dtype=np.int64))
 
 
 def stream(

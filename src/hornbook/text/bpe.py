@@ -122,7 +122,8 @@ class Bpe(Units):
             for piece, n in found.items():
                 for part in ("".join(part) for left_out, part in groupby(piece, out.__contains__) if not left_out):
                     words[part] += n
-        task = (words, alphabet, size - least.vocab_size + least.own)
+        most = least.own + sum(len(word) - 1 for word in words)  # each merge makes some piece shorter
+        task = (words, alphabet, min(size - least.vocab_size + least.own, most))
         merges = (bpe_fast.learn(*task) if cls.fast else None) or learn(*task)
         units = [*alphabet, *(left + right for left, right, _ in merges)]
         return cls(with_spare(units, fitting.rare), fitting.rare, fitting.normal, tuple(merges))

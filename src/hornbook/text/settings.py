@@ -53,8 +53,12 @@ class TextSettings:
     def __post_init__(self) -> None:
         if self.tokenizer != AUTO:
             named(self.tokenizer)
+        if self.normal not in (forms := ("none", "NFC", "NFD")):
+            raise UsageError(f"text.normal is {self.normal!r}; {nearest(self.normal, forms)}")
         self.fitting  # noqa: B018  (raises for what can't be)
         check_split(self.split)
+        if not 0 <= self.split_seed < 1 << 64:
+            raise UsageError(f"text.split_seed is {self.split_seed}; it has to be from 0 to 2**64 - 1")
         if self.encoding != AUTO:
             text_codec(self.encoding)
         if self.split_by not in get_args(By):

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -22,13 +22,14 @@ from hornbook.text.corpora import Source, cache_folder
 from hornbook.text.identity import Identity, Meter
 from hornbook.text.reading import Progress, joined, read_documents
 from hornbook.text.settings import AUTO, TextSettings, script_with_conjuncts
-from hornbook.text.split import Pieces, side
+from hornbook.text.split import Pieces, ended, side
 from hornbook.text.tokenizer import Tokenizer, from_json, named
 from hornbook.text.units import Ids, ids_dtype
 
 VERSION = 1
 TRAIN, VAL, HEADER = FILES = ("train.bin", "val.bin", "header.json")
 PIECE = 1 << 20  # characters that are made into ids at a time
+BEGINNINGS, BEGINNING = 64, 1 << 16  # files, and characters of each, that a choice of tokenizer looks at
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +44,13 @@ class Shards:
     tokenizer: Tokenizer
     by: str = "position"
     leaked: float = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+    """those that it was made with (`settings.py`)"""
 
     @property
     def key(self) -> str:
         """What these ids are known by: a hash (hex) of the text, the vocabulary and the split."""
         return _key(self.text, self.tokenizer, self.split, self.by)
-
-    @property
-    def made_with(self) -> dict[str, Any]:
-        """Those of the settings of a text (`settings.py`) that the ids themselves tell."""
-        tokenizer = self.tokenizer
-        said = {"tokenizer": tokenizer.name, "rare": tokenizer.rare, "normal": tokenizer.normal or "none"}
-        return {**said, "split": self.split, "split_by": self.by.split(" ")[0]}
 
     @property
     def unknown(self) -> float:
@@ -75,9 +71,11 @@ class Shards:
             train = _map(folder / TRAIN, header["dtype"], header["train"])
             val = _map(folder / VAL, header["dtype"], header["val"])
             by, leaked = header.get("by", "position"), float(header.get("leaked", 0))
-            if not isinstance(by, str):
-                raise ValueError(f"it is split by {by!r}")
-            return cls(folder, train, val, float(header["split"]), Identity(**header["text"]), tokenizer, by, leaked)
+            if not isinstance(by, str) or not isinstance(made := header.get("settings", {}), dict):
+                raise ValueError("how it was made is not what it should be")
+            return cls(
+                folder, train, val, float(header["split"]), Identity(**header["text"]), tokenizer, by, leaked, made
+            )
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{folder} does not hold prepared text: it has no {Path(error.filename).name}") from error
         except KeyError as error:
@@ -101,6 +99,8 @@ def prepare(
     the folder already holds a text; on any error the folder is left without these files.
     """
     if folder and (held := [name for name in FILES if (folder / name).exists()]):
+        if HEADER not in held:
+            raise UsageError(f"{folder} was never finished (it has no {HEADER}): delete it, and prepare the text again")
         raise UsageError(f"{folder} already holds {held[0]}; name another folder")
     if any(path.is_dir() for path in source.paths):
         return _prepared(source, folder)
@@ -108,7 +108,8 @@ def prepare(
     settings, _ = settled(source, settings)
 
     def read() -> Pieces:
-        return read_documents(source.paths, progress=progress, **settings.reading)
+        pieces = read_documents(source.paths, progress=progress, **settings.reading)
+        return ended(pieces) if settings.split_by == "documents" else pieces
 
     meter = Meter()
     pieces = (piece for _, piece in meter.watch(read()))
@@ -124,8 +125,9 @@ def settled(source: Source, settings: TextSettings) -> tuple[TextSettings, str]:
     """Return the settings with a tokenizer named, where they leave it to the text, and the reason in a few words."""
     if settings.tokenizer != AUTO or any(path.is_dir() for path in source.paths):
         return settings, ""
-    _, beginning = next(read_documents(source.paths, **settings.reading), (True, ""))
-    script = script_with_conjuncts(beginning)
+    readings = (read_documents([path], BEGINNING, **settings.reading) for path in source.paths[:BEGINNINGS])
+    beginnings = (next(joined((piece for _, piece in each), 4 * BEGINNING), "") for each in readings)
+    script = script_with_conjuncts("".join(beginnings))
     name, why = (
         ("aksharas", f"as {script} has conjuncts") if script else ("characters", "as its script has no conjuncts")
     )
@@ -217,6 +219,7 @@ def _write(folder: Path, plan: Plan) -> None:
             "train": sizes[0],
             "val": sizes[1],
             "leaked": _leaked(folder, sizes, plan),
+            "settings": asdict(plan.settings),
             "text": asdict(plan.text),
             "tokenizer": plan.tokenizer.to_json(),
         }
@@ -233,7 +236,9 @@ def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:
     """Return the share of the validation text's characters that stand in the training text too."""
     characters, dtype = plan.tokenizer.unit_characters, ids_dtype(plan.tokenizer.vocab_size)
     val = _map(folder / VAL, dtype.name, sizes[1])
-    length = max(1, round(leakage.LENGTH / max(1.0, float(characters[val[:PIECE]].mean()))))  # in units, not characters
+    length = max(
+        1, round(leakage.LENGTH / max(0.25, float(characters[val[:PIECE]].mean())))
+    )  # in units, not characters
 
     def train() -> Iterator[Ids]:
         with (folder / TRAIN).open("rb") as file:  # a memory map would come to be in memory as a whole
@@ -289,10 +294,12 @@ def _check(n: int, n_train: int, plan: Plan) -> None:
         raise UsageError(f"the text holds nothing but {plan.tokenizer.units[0]!r}: nothing to predict")
     if min(n_train, n - n_train) < 2:
         by = plan.settings.split_by
+        other = (
+            "use a longer text or another split" if by == "position" else f"there are too few {by}: split by position"
+        )
         raise UsageError(
             f"split {plan.settings.split}{f' by {by}' if by != 'position' else ''} cuts the text's {n} ids into "
-            f"{n_train} to train on and {n - n_train} to validate on, and each needs at least 2; use a longer text or "
-            "another split"
+            f"{n_train} to train on and {n - n_train} to validate on, and each needs at least 2; {other}"
         )
 
 

@@ -24,6 +24,18 @@ def check_split(split: float) -> None:
         raise UsageError(f"split is {split}, and must lie between 0 and 1: the part of the text to train on")
 
 
+def ended(pieces: Pieces) -> Iterator[tuple[bool, str]]:
+    """Give each document a line end where it has none: else a letter could go on from one to the next."""
+    last = "\n"
+    for begins, piece in pieces:
+        if begins and not last.endswith("\n"):
+            yield False, "\n"
+        yield begins, piece
+        last = piece or last
+    if not last.endswith("\n"):
+        yield False, "\n"
+
+
 def side(pieces: Pieces, by: str, share: float, seed: int, train: bool) -> Iterator[str]:
     """Yield those lines or documents of a text that comes in pieces that are to train on, or those that are not."""
     key, number = chance.signed(chance.key(seed, "split")), -1 if by == "documents" else 0

@@ -261,7 +261,7 @@ def ids_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
 
 def describe(unit: str) -> str:
     """Return a unit as a message can show it: quoted and readable, its code points, and one's name."""
-    name = f"'{on_circle(unit)}'" if on_circle(unit) != unit else repr(unit)
+    name = f"'{on_circle(unit)}'" if on_circle(unit) != unit and unit.isprintable() else repr(unit)
     points = " ".join(f"U+{ord(character):04X}" for character in unit[:8]) + (" …" if len(unit) > 8 else "")
     ends_in_virama = len(unit) > 1 and unicodedata.combining((unit.rstrip(JOINERS) or unit)[-1]) == 9
     begun = ", a letter that may not be finished" if ends_in_virama else ""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from textwrap import fill
 
 from hornbook.api import find
+from hornbook.errors import UsageError
 from hornbook.presets import Preset
 from hornbook.run import Run
 from hornbook.runs import log
@@ -41,7 +42,7 @@ STEPS = 2_000  # of a preset that says only how long to train
 def print_source(name: str, vocab_size: int = 65) -> str:
     """Return the file for a run's folder or the name of a preset, a preset's for so many different characters.
 
-    Raises `UsageError` where there is neither, and for a part whose source can't be printed.
+    Raises `UsageError` where there is neither, for a part whose source can't be printed, and for a run by bytes.
     """
     found = find(name)
     if isinstance(found, Preset):
@@ -55,6 +56,8 @@ def print_source(name: str, vocab_size: int = 65) -> str:
 def asked_of(run: Run) -> Asked:
     """Return what a run's file is printed for: what it was asked, and where its text and weights lie."""
     config = run.config
+    if "bytes" in (run.tokenizer.name, run.tokenizer.rare):
+        raise UsageError(f"{run.path} has units of single bytes, which a printed file can't write as text yet.")
     recipe = replace(run.recipe, steps=config["steps"], minutes=None)
     ids = shards.cached_folder(config["text"]["ids"])
     step = log.best(run.history).get("step", 0)

@@ -32,6 +32,8 @@ class Score:
     """the characters in them"""
     bytes: int
     """the bytes of those in UTF-8"""
+    unknown: int = 0
+    """how many of the units are the one for all that the vocabulary lacks, which counts as one character"""
 
     @property
     def nats_per_character(self) -> float:
@@ -58,6 +60,7 @@ class Score:
             "units": self.units,
             "characters": self.characters,
             "bytes": self.bytes,
+            "unknown": self.unknown,
         }
 
 
@@ -95,15 +98,18 @@ def evaluate(
         for start in windows[len(whole) :]:  # the last window, where it is shorter
             yield batches.batch(ids, np.array([start]), len(ids) - 1 - int(start))
 
-    total, units, characters, size = 0.0, 0, 0, 0
+    total, units, characters, size, unknown = 0.0, 0, 0, 0, 0
     expected = min(len(ids) - 1, len(windows) * block_size)
     for inputs, targets in rows():
         total += _loss(model, inputs, targets, dtype) * targets.size
         units += targets.size
         characters += int(tokenizer.unit_characters[targets].sum())
         size += int(tokenizer.unit_bytes[targets].sum())
+        unknown += int((targets == tokenizer.own).sum()) if tokenizer.rare == "unknown" else 0
         progress(units, expected)
-    return Score(total / units, units, characters, size)
+    if not characters:
+        raise UsageError("the text has no whole character to predict here; use a longer text.")
+    return Score(total / units, units, characters, size, unknown)
 
 
 def check_comparable(tokenizer: Tokenizer) -> None:
