@@ -1,7 +1,12 @@
 """What holds for every test."""
 
+import signal
+
 import pytest
 import torch
+
+# In the background of a script Ctrl-C is ignored, and would be by all that the tests start, and wait for.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
