@@ -58,7 +58,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(api, "train", lambda *args, **how: real(*args, **{**how, **short}))
     for name, preset in presets.PRESETS.items():
         recipe = replace(preset.recipe, evaluate_on=500, sample_length=20)
-        tiny = replace(preset, recipe=recipe, model={**preset.model, "n_embd": 16})
+        tiny = replace(preset, recipe=recipe, model={**preset.model, "n_embd": 24})
         monkeypatch.setitem(presets.PRESETS, name, tiny)
     return tmp_path
 

@@ -236,9 +236,8 @@ def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:
     """Return the share of the validation text's characters that stand in the training text too."""
     characters, dtype = plan.tokenizer.unit_characters, ids_dtype(plan.tokenizer.vocab_size)
     val = _map(folder / VAL, dtype.name, sizes[1])
-    length = max(
-        1, round(leakage.LENGTH / max(0.25, float(characters[val[:PIECE]].mean())))
-    )  # in units, not characters
+    a_unit = max(0.25, float(characters[val[:PIECE]].mean()))  # in characters
+    length = max(1, round(leakage.LENGTH / a_unit))
 
     def train() -> Iterator[Ids]:
         with (folder / TRAIN).open("rb") as file:  # a memory map would come to be in memory as a whole
@@ -258,16 +257,8 @@ def _write_ids(folder: Path, plan: Plan) -> None:
         _check(n, int(settings.split * n), plan)
         _move_tail(folder / TRAIN, int(settings.split * n) * size, folder / VAL)
     else:
-        sides = [
-            _encode(
-                folder / name,
-                plan,
-                partial(
-                    side, by=settings.split_by, share=settings.split, seed=settings.split_seed, train=name == TRAIN
-                ),
-            )
-            for name in (TRAIN, VAL)
-        ]
+        chosen = partial(side, by=settings.split_by, share=settings.split, seed=settings.split_seed)
+        sides = [_encode(folder / name, plan, partial(chosen, train=name == TRAIN)) for name in (TRAIN, VAL)]
         _check(sum(sides), sides[0], plan)
 
 
