@@ -197,7 +197,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
         "asked": list(source.asked),
         **asdict(data.text),
         **asdict(asked.text),
-        **(data.settings if any(path.is_dir() for path in source.paths) else {}),
+        **(data.settings if source.prepared else {}),
         "vocabulary": data.tokenizer.fingerprint,
         "ids": data.key,
     }
@@ -239,7 +239,7 @@ def _source(text: Texts | None, settings: TextSettings, tell: Progress) -> tuple
 def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
     data = shards.prepare(source, asked.text, progress=tell.bar("reading the text"))
     tell.clear()
-    if any(path.is_dir() for path in source.paths):  # prepared already
+    if source.prepared:
         for name in (name.removeprefix("text.") for name in asked.changes if name.startswith("text.")):
             kept = data.settings.get(name)
             if getattr(asked.text, name) not in (kept, AUTO):

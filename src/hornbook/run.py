@@ -223,10 +223,10 @@ class Run:
         return np.concatenate([np.zeros(0, np.uint8), *self.tokenizer.encode_chunks(chunks, unknown)])
 
     def _chunks(self, text: Texts) -> Iterator[str]:
-        paths = resolve(text).paths
-        if prepared := [path for path in paths if path.is_dir()]:
-            raise UsageError(f"{prepared[0]} is prepared text: name the text itself, to be cut as this run's was.")
-        return read_chunks(paths, **self.text_settings.reading)
+        source = resolve(text)
+        if source.prepared:
+            raise UsageError(f"{source.prepared} is prepared text: name the text itself, to be cut as this run's was.")
+        return read_chunks(source.paths, **self.text_settings.reading)
 
     def count_unknown(self, text: Texts) -> int:
         """Return how many characters of a text the model does not know: what "skip" and "replace" are about."""

@@ -54,12 +54,13 @@ def prepare(
     said = {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size, "text.split": split}
     settings = read_settings("text", said | parse_pairs(set_ or []), TextSettings)
     if look:
-        if any(path.is_dir() for path in corpora.resolve(text).paths):
-            raise UsageError(f"{text[0]} is prepared text: name the text itself to look at it.")
+        source = corpora.resolve(text)
+        if source.prepared:
+            raise UsageError(f"{source.prepared} is prepared text: name the text itself to look at it.")
         own = ("tokenizer", "vocab_size", "min_count", "rare", "split_by", "split_seed")
         if ignored := [name for name in own if getattr(settings, name) != getattr(TextSettings(), name)]:
             raise UsageError(f"--look compares all tokenizers, and splits by position: leave out text.{ignored[0]}.")
-        _look(corpora.resolve(text), settings, html, json)
+        _look(source, settings, html, json)
         return
     if out is None:
         raise UsageError("say where to write: --out FOLDER; or look at the text first: --look.")

@@ -71,6 +71,11 @@ class Source:
     asked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def prepared(self) -> Path | None:
+        """The first folder of ids among the files, if there is one: a text that is prepared already (`shards.py`)."""
+        return next((path for path in self.paths if path.is_dir()), None)
+
 
 def cache_folder() -> Path:
     """Return the folder for what can be made again: $HORNBOOK_CACHE, or the system's place for such."""

@@ -102,7 +102,7 @@ def prepare(
         if HEADER not in held:
             raise UsageError(f"{folder} was never finished (it has no {HEADER}): delete it, and prepare the text again")
         raise UsageError(f"{folder} already holds {held[0]}; name another folder")
-    if any(path.is_dir() for path in source.paths):
+    if source.prepared:
         return _prepared(source, folder)
 
     settings, _ = settled(source, settings)
@@ -123,7 +123,7 @@ def prepare(
 
 def settled(source: Source, settings: TextSettings) -> tuple[TextSettings, str]:
     """Return the settings with a tokenizer named, where they leave it to the text, and the reason in a few words."""
-    if settings.tokenizer != AUTO or any(path.is_dir() for path in source.paths):
+    if settings.tokenizer != AUTO or source.prepared:
         return settings, ""
     readings = (read_documents([path], BEGINNING, **settings.reading) for path in source.paths[:BEGINNINGS])
     beginnings = (next(joined((piece for _, piece in each), 4 * BEGINNING), "") for each in readings)
