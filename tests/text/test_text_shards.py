@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from hornbook.text.characters import Characters
 from hornbook.text.corpora import Source
 from hornbook.text.identity import Identity
 from hornbook.text.settings import TextSettings
-from hornbook.text.shards import FILES, Shards, open_cached, prepare
+from hornbook.text.shards import Shards, open_cached, prepare
+from hornbook.text.split import cut
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 TEXT = "\r\nthe quick brown fox; ಕ್ಷ \U0001f600\n" * 40
@@ -59,7 +61,7 @@ def test_the_whole_text_is_in_the_ids_and_cut_by_position(source):
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=4), st.floats(0.01, 0.99))
 def test_any_text_and_split(tmp_path, source, text, split):
-    n_train = int(split * len(text))
+    n_train = len("".join(cut([(True, text)], int(split * len(text)))[0]))
     if len(set(text)) < 2 or not 2 <= n_train <= len(text) - 2:
         with pytest.raises(UsageError):
             prepare(source(text), TextSettings(split=split))
@@ -127,7 +129,10 @@ def test_the_header_is_plain_json(tmp_path, source):
 
 def test_ids_are_written_once_and_found_again(source, monkeypatch, cache):
     first = prepare(source())
-    assert left(cache / "ids") == [first.key, *sorted(f"{first.key}/{name}" for name in FILES)]
+    assert left(cache / "ids") == [
+        first.key,
+        *sorted(f"{first.key}/{name}" for name in ("header.json", "train.bin", "val.bin")),
+    ]
     monkeypatch.setattr(module, "_write", None)
     assert prepare(source()).key == first.key
     found = open_cached(first.key)
@@ -190,11 +195,50 @@ def test_a_choice_looks_at_more_than_the_first_document(tmp_path):
         assert prepare(source, TextSettings("auto")).tokenizer.name == "aksharas"
 
 
-def test_what_was_never_finished_is_said_to_be(tmp_path, source):
+def test_a_folder_that_holds_anything_is_not_written_into(tmp_path, source, monkeypatch):
     (tmp_path / "ids").mkdir()
     (tmp_path / "ids" / "train.bin").write_bytes(b"123")
-    with pytest.raises(UsageError, match=r"ids was never finished \(it has no header\.json\): delete it"):
+    (tmp_path / "file").touch()
+    for name in ("ids", "file"):
+        with pytest.raises(UsageError, match=rf"{name} is there already, and not an empty folder; name another"):
+            prepare(source(), folder=tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(UsageError, match="is where you are; name a new folder in it"):
+        prepare(source(), folder=Path())
+    monkeypatch.chdir(tmp_path)
+    assert prepare(source(), folder=Path("empty")).folder == Path("empty")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_two_at_once_into_one_folder(tmp_path, source, monkeypatch):
+    """The second finds it taken when it is done, and leaves what the first wrote as it is."""
+    real, begun = module._write, list[bool]()
+
+    def write(folder, plan):
+        real(folder, plan)
+        if not begun:
+            begun.append(True)
+            prepare(source("another text, " * 9), folder=tmp_path / "ids")
+
+    monkeypatch.setattr(module, "_write", write)
+    with pytest.raises(UsageError, match="ids is there already"):
         prepare(source(), folder=tmp_path / "ids")
+    assert whole(Shards.open(tmp_path / "ids")) == "another text, " * 9
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("at", [0.5, 0.9])
+def test_every_tokenizer_is_tested_on_the_same_text(source, at):
+    """It begins at the same character, and no letter is cut in two."""
+    text = "ಜ್ಞಾನವೇ ಶಕ್ತಿ; ಸ್ತ್ರೀ, 🇮🇳👩‍🏫\r\nand cafe\u0301s " * 30
+    begins = set()
+    for kind in ("characters", "graphemes", "aksharas", "bytes", "bpe"):
+        made = prepare(source(text), TextSettings(kind, split=at))
+        begins.add(made.tokenizer.decode(made.val))
+        assert whole(made) == text
+    assert len(begins) == 1
+    assert 0 <= len(begins.pop()) - (len(text) - int(at * len(text))) + 20 <= 20
 
 
 def test_documents_count_among_what_documents_are_split_by(tmp_path):
@@ -249,7 +293,7 @@ def test_a_folder_of_ones_own_is_never_written_over(tmp_path, source, cache):
     assert prepare(source(), folder=folder).folder == folder
     assert not cache.exists()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(UsageError, match=r"already holds train\.bin; name another folder"):
+    with pytest.raises(UsageError, match="is there already, and not an empty folder; name another"):
         prepare(source(TEXT * 2), folder=folder)
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -298,12 +342,12 @@ def test_a_text_that_changes_between_the_passes_is_refused(source, cache, second
     assert left(cache) == []
 
 
-@pytest.mark.parametrize("fails", ["copyfileobj", "_write_ids"])
+@pytest.mark.parametrize("fails", ["fsync", "_write_ids"])
 def test_a_full_disk_leaves_nothing_behind(source, cache, tmp_path, monkeypatch, fails):
     def full(*args, **keywords):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(*((shutil, fails) if fails == "copyfileobj" else (module, fails)), full)
+    monkeypatch.setattr(*((os, fails) if fails == "fsync" else (module, fails)), full)
     for folder in (None, tmp_path / "ids"):
         with pytest.raises(OSError, match="No space left"):
             prepare(source(), folder=folder)
@@ -352,7 +396,7 @@ def damage_header(**changes):
         (lambda folder: (folder / "header.json").write_text("{", encoding="utf-8"), "is damaged: Expecting"),
         (lambda folder: (folder / "header.json").write_text("[]", encoding="utf-8"), "is damaged: "),
         (lambda folder: (folder / "header.json").write_bytes(b"\xff"), "is damaged: "),
-        (damage_header(version=2), "its version is 2, and this program reads 1"),
+        (damage_header(version=1), "its version is 1, and this program reads 2"),
         (damage_header(dtype="uint16"), "ids of 'uint16' don't go with its vocabulary"),
         (damage_header(split=None), "its header does not say 'split'"),
         (damage_header(by=["lines"]), "is damaged: "),

@@ -1,17 +1,19 @@
 """Ids on disk: `train.bin` and `val.bin`, read by memory map, and one header that says what they are.
 
-The ids are little-endian, of the smallest unsigned type that holds the vocabulary. The header, `header.json`, is
-written last: a folder without one was never finished.
+The ids are little-endian, of the smallest unsigned type that holds the vocabulary. The three are made under another
+name, and renamed when whole.
 """
 
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -22,19 +24,19 @@ from hornbook.text.corpora import Source, cache_folder
 from hornbook.text.identity import Identity, Meter
 from hornbook.text.reading import Progress, joined, read_documents
 from hornbook.text.settings import AUTO, TextSettings, script_with_conjuncts
-from hornbook.text.split import Pieces, ended, side
+from hornbook.text.split import Pieces, cut, ended, side
 from hornbook.text.tokenizer import Tokenizer, from_json, named
 from hornbook.text.units import Ids, ids_dtype
 
-VERSION = 1
-TRAIN, VAL, HEADER = FILES = ("train.bin", "val.bin", "header.json")
+VERSION = 2  # of the files, and of what they hold for the same text and settings
+TRAIN, VAL, HEADER = "train.bin", "val.bin", "header.json"
 PIECE = 1 << 20  # characters that are made into ids at a time
 BEGINNINGS, BEGINNING = 64, 1 << 16  # files, and characters of each, that a choice of tokenizer looks at
 
 
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """The ids of a text: the first of them in `train`, the rest in `val`; both memory maps, read only."""
+    """The ids of a text: those to train on in `train`, the rest in `val`; both memory maps, read only."""
 
     folder: Path
     train: Ids
@@ -93,15 +95,13 @@ def prepare(
     """Return the ids of a source: from the cache if they are there, else written into it, or into `folder`.
 
     The text is read once to fit the vocabulary and hash it, and again to encode it if need be; `progress` goes from
-    nothing to all its bytes each time. By position, the first int(split * n) of n ids are for training. A source that
-    is a folder of prepared ids is opened as it is, with the tokenizer and the split that it was prepared with. Raises
-    what `read_documents` raises, and UsageError if the text is too small to learn from, if it changed meanwhile, and if
-    the folder already holds a text; on any error the folder is left without these files.
+    nothing to all its bytes each time. By position, the first int(split * n) of its n characters are for training. A
+    source that is a folder of prepared ids is opened as it is, with the tokenizer and the split that it was prepared
+    with. Raises what `read_documents` raises, and UsageError if the text is too small to learn from, if it changed
+    meanwhile, and if `folder` is there and not empty. The files are there together, or, after any error, not at all.
     """
-    if folder and (held := [name for name in FILES if (folder / name).exists()]):
-        if HEADER not in held:
-            raise UsageError(f"{folder} was never finished (it has no {HEADER}): delete it, and prepare the text again")
-        raise UsageError(f"{folder} already holds {held[0]}; name another folder")
+    if folder:
+        _check_free(folder)
     if source.prepared:
         return _prepared(source, folder)
 
@@ -116,9 +116,11 @@ def prepare(
     tokenizer = named(settings.tokenizer).fit(joined(pieces, PIECE), settings.fitting)
     plan = Plan(tokenizer, settings, meter.identity, meter.documents, read, progress)
     if folder:
-        _write(folder, plan)
-        return Shards.open(folder)
-    return open_cached(plan.key) or _cache(plan)
+        if not _make(folder, plan):
+            _check_free(folder)
+    elif not open_cached(plan.key):
+        _make(cached_folder(plan.key), plan)  # if somebody else made the same meanwhile, theirs is as good
+    return Shards.open(folder or cached_folder(plan.key))
 
 
 def settled(source: Source, settings: TextSettings) -> tuple[TextSettings, str]:
@@ -182,54 +184,57 @@ def cached_folder(key: str) -> Path:
     return cache_folder() / "ids" / key
 
 
-def _cache(plan: Plan) -> Shards:
-    folder = cached_folder(plan.key)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
+def _check_free(folder: Path) -> None:
+    if folder.resolve() == Path.cwd():
+        raise UsageError(f"{folder} is where you are; name a new folder in it")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already, and not an empty folder; name another")
+
+
+def _make(folder: Path, plan: Plan) -> bool:
+    """Write the files beside `folder`, and rename when all are whole; say whether it was free to the end."""
+    made = [path for path in folder.parents if not path.exists()]
+    making = folder.with_name(f".making-{token_hex(4)}")
     try:
+        making.mkdir(parents=True)
         _write(making, plan)
         try:
+            with suppress(FileNotFoundError):
+                folder.rmdir()
             making.rename(folder)
         except OSError:
             if not folder.exists():
-                raise  # else somebody else wrote the same ids meanwhile, and theirs are as good
+                raise
+            return False
+        return True
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    return Shards.open(folder)
+        with suppress(OSError):  # raised by the first that holds anything
+            for path in made:
+                path.rmdir()
 
 
 def _key(text: Identity, tokenizer: Tokenizer, split: float, by: str) -> str:
-    whole = [text.sha256, tokenizer.fingerprint, repr(float(split)), *([] if by == "position" else [by])]
+    whole = [str(VERSION), text.sha256, tokenizer.fingerprint, repr(float(split)), by]
     return sha256(" ".join(whole).encode("ascii")).hexdigest()
 
 
 def _write(folder: Path, plan: Plan) -> None:
-    """Write the files into `folder`, made if need be; on any error it is left as it was."""
-    dtype = ids_dtype(plan.tokenizer.vocab_size)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        _write_ids(folder, plan)
-        sizes = [(folder / name).stat().st_size // dtype.itemsize for name in (TRAIN, VAL)]
-        header = {
-            "version": VERSION,
-            "dtype": dtype.name,
-            "split": plan.settings.split,
-            "by": plan.by,
-            "train": sizes[0],
-            "val": sizes[1],
-            "leaked": _leaked(folder, sizes, plan),
-            "settings": asdict(plan.settings),
-            "text": asdict(plan.text),
-            "tokenizer": plan.tokenizer.to_json(),
-        }
-        (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8", newline="\n")
-    except BaseException:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        for path in made:
-            path.rmdir()
-        raise
+    """Write the files."""
+    sizes = _write_ids(folder, plan)
+    header = {
+        "version": VERSION,
+        "dtype": ids_dtype(plan.tokenizer.vocab_size).name,
+        "split": plan.settings.split,
+        "by": plan.by,
+        "train": sizes[0],
+        "val": sizes[1],
+        "leaked": _leaked(folder, sizes, plan),
+        "settings": asdict(plan.settings),
+        "text": asdict(plan.text),
+        "tokenizer": plan.tokenizer.to_json(),
+    }
+    (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:
@@ -249,32 +254,35 @@ def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:
     return leakage.leaked(train(), val, length, characters).share
 
 
-def _write_ids(folder: Path, plan: Plan) -> None:
-    """Write the ids of both sides of the split."""
-    settings, size = plan.settings, ids_dtype(plan.tokenizer.vocab_size).itemsize
-    if settings.split_by == "position":
-        n = _encode(folder / TRAIN, plan, lambda pieces: (piece for _, piece in pieces))
-        _check(n, int(settings.split * n), plan)
-        _move_tail(folder / TRAIN, int(settings.split * n) * size, folder / VAL)
+def _write_ids(folder: Path, plan: Plan) -> list[int]:
+    """Write the ids of both sides of the split; return how many each has."""
+    changed = UsageError("the text changed while it was being read; leave it alone and start again")
+    settings, meters = plan.settings, [Meter(), Meter()]
+    if settings.split_by == "position":  # read once
+        meters.pop()
+        sides = cut(meters[0].watch(plan.read()), int(settings.split * plan.text.characters))
     else:
         chosen = partial(side, by=settings.split_by, share=settings.split, seed=settings.split_seed)
-        sides = [_encode(folder / name, plan, partial(chosen, train=name == TRAIN)) for name in (TRAIN, VAL)]
-        _check(sum(sides), sides[0], plan)
-
-
-def _encode(path: Path, plan: Plan, chosen: Callable[[Pieces], Iterable[str]]) -> int:
-    """Write the ids of what is chosen of the text; return how many they are."""
-    changed = UsageError("the text changed while it was being read; leave it alone and start again")
-    meter, n = Meter(), 0
-    with path.open("xb") as file:
-        try:
-            for ids in plan.tokenizer.encode_chunks(joined(chosen(meter.watch(plan.read())), PIECE)):
-                file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
-                n += len(ids)
-        except UsageError as error:
-            raise changed from error  # the vocabulary came from this very text, so it had no such fault then
-    if plan.text != meter.identity:
+        sides = chosen(meters[0].watch(plan.read()), train=True), chosen(meters[1].watch(plan.read()), train=False)
+    try:
+        sizes = [_encode(folder / name, plan, texts) for name, texts in zip((TRAIN, VAL), sides, strict=True)]
+    except UsageError as error:
+        raise changed from error  # the vocabulary came from this very text, so it had no such fault then
+    if any(meter.identity != plan.text for meter in meters):
         raise changed
+    _check(sum(sizes), sizes[0], plan)
+    return sizes
+
+
+def _encode(path: Path, plan: Plan, texts: Iterable[str]) -> int:
+    """Write the ids of a text; return how many they are."""
+    n = 0
+    with path.open("xb") as file:
+        for ids in plan.tokenizer.encode_chunks(joined(texts, PIECE)):
+            file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
+            n += len(ids)
+        file.flush()
+        os.fsync(file.fileno())  # a power cut shall not leave a finished folder with unfinished files
     return n
 
 
@@ -292,14 +300,6 @@ def _check(n: int, n_train: int, plan: Plan) -> None:
             f"split {plan.settings.split}{f' by {by}' if by != 'position' else ''} cuts the text's {n} ids into "
             f"{n_train} to train on and {n - n_train} to validate on, and each needs at least 2; {other}"
         )
-
-
-def _move_tail(path: Path, start: int, to: Path) -> None:
-    """Move what stands from byte `start` on into another file: n is known only when all ids are written."""
-    with path.open("r+b") as file, to.open("xb") as tail:
-        file.seek(start)
-        shutil.copyfileobj(file, tail, 1 << 20)
-        file.truncate(start)
 
 
 def _map(path: Path, dtype: str, count: int) -> Ids:
