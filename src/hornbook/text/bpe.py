@@ -100,12 +100,19 @@ class Bpe(Units):
     fast: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, chunks: Iterable[str], fitting: Fitting = Fitting()) -> Self:  # noqa: B008  (frozen)
+    def fit(
+        cls,
+        chunks: Iterable[str],
+        fitting: Fitting = Fitting(),  # noqa: B008  (frozen)
+        characters: Mapping[str, int] | None = None,
+    ) -> Self:
         """Return the tokenizer of `fitting.vocab_size` units, those that `rare` adds among them.
 
-        Of fewer where no pair comes twice any more; UsageError if the characters alone are more.
+        Of fewer where no pair comes twice any more; UsageError if the characters alone are more. `characters` says how
+        often each comes, if there is more text than that from which merges are to be learned.
         """
-        found, characters = tally(normalised(chunks, fitting.normal))
+        found, seen = tally(normalised(chunks, fitting.normal))
+        characters = seen if characters is None else characters
         kept = frequent(characters, fitting.min_count)
         least = cls(with_spare(kept, fitting.rare), fitting.rare)
         usual = max(SIZE, 2 * least.vocab_size)
@@ -124,7 +131,7 @@ class Bpe(Units):
                     words[part] += n
         most = least.own + sum(len(word) - 1 for word in words)  # each merge makes some piece shorter
         task = (words, alphabet, min(size - least.vocab_size + least.own, most))
-        merges = (bpe_fast.learn(*task) if cls.fast else None) or learn(*task)
+        merges = (bpe_fast.learn if cls.fast else learn)(*task)
         units = [*alphabet, *(left + right for left, right, _ in merges)]
         return cls(with_spare(units, fitting.rare), fitting.rare, fitting.normal, tuple(merges))
 
