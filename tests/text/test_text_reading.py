@@ -1,9 +1,12 @@
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import random
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -157,6 +160,37 @@ def test_utf16_without_a_mark_is_told_and_not_guessed(write, codec, text):
     assert read(path, encoding=codec) == text
 
 
+@pytest.mark.parametrize("data", [b"a\0", b"some text\0and more\n", b"a" * 999 + b"\0" + b"b" * 999 + b"\0"])
+@pytest.mark.parametrize("encoding", [None, "ascii"])
+def test_a_nul_here_and_there_is_not_taken_for_utf16(write, data, encoding):
+    for bytes_ in (data, b"x" + data):
+        path = write("a.txt", bytes_)
+        assert refusal(path, encoding=encoding).endswith(
+            "; it is damaged, or no text: leave it out, or save it again, as UTF-8"
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+        b"PK\3\4\x14\0\0\0\x08\0",
+        gzip.compress(gzip.compress(b"a")),
+        bz2.compress(b"a" * 99),
+        lzma.compress(b"a"),
+        b"(\xb5/\xfd\4",
+    ],
+    ids=["PDF", "zip", "gzip twice", "bzip2", "xz", "zstd"],
+)
+def test_what_has_its_text_inside_is_said_to(write, data):
+    assert refusal(write("a.txt", data)).endswith("; it is a PDF, or packed, as .docx is too: take the text out of it")
+
+
+def test_only_what_can_not_be_read_is_said_to_be_something_else(write):
+    for text in ("%PDF is how it begins", "PK\3\4", "BZh"):
+        assert read(write("a.txt", text.encode())) == text
+
+
 def test_half_a_surrogate_pair_in_utf16_is_refused_with_its_place(write):
     path = write("a.txt", b"\xff\xfea\0\n\0\x3d\xd8b\0")
     for size in (1, 3, 100):
@@ -275,6 +309,7 @@ def test_numbers_of_any_length_may_stand_beside_a_text(write):
     assert read(write("a.jsonl", b'{"n": ' + b"9" * 9999 + b', "x": NaN, "text": "a"}')) == "a\n"
 
 
+NO_TEXT = "as 'text', not a text; mend the line, or name another field: --set text.field=NAME"
 EACH = 'each line of a .jsonl file is one: {"text": "…"}'
 
 
@@ -290,8 +325,12 @@ EACH = 'each line of a .jsonl file is one: {"text": "…"}'
         (b"[" * 5_000, f"is not a JSON object (nested too deep, character 1); {EACH}"),
         (b'{"id": 1, "Text\\n": "a"}', "has no text as 'text', only 'id', 'Text\\n'; name it: --set text.field=NAME"),
         (b"{}", "has no text as 'text', only nothing; name it: --set text.field=NAME"),
-        (b'{"text": 5}', "has no text as 'text', only 'text'; name it: --set text.field=NAME"),
-        (b'{"text": null}', "has no text as 'text', only 'text'; name it: --set text.field=NAME"),
+        (b'{"text": 5}', f"has a number {NO_TEXT}"),
+        (b'{"text": NaN}', f"has a number {NO_TEXT}"),
+        (b'{"text": null}', f"has null {NO_TEXT}"),
+        (b'{"text": false}', f"has true or false {NO_TEXT}"),
+        (b'{"text": ["a"]}', f"has a list {NO_TEXT}"),
+        (b'{"id": 1, "text": {"text": "a"}}', f"has an object {NO_TEXT}"),
         (
             b'{"text": "a\\ud800b"}',
             "holds half of a surrogate pair, \\ud800, in 'text'; mend the line, or leave it out",
@@ -554,6 +593,16 @@ def test_standard_input_that_can_not_be_had(cache, tmp_path, monkeypatch):
         def read(self, size: int | None = -1) -> bytes:
             raise KeyboardInterrupt
 
+    class Pieces(io.BytesIO):
+        def __init__(self, pieces: list[bytes | OSError | None]) -> None:
+            super().__init__()
+            self.pieces = pieces
+
+        def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+            if isinstance(piece := self.pieces.pop(0), OSError):
+                raise piece
+            return piece
+
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UsageError, match=r"^standard input is not open; name a file$"):
         resolve(["-"])
@@ -565,6 +614,16 @@ def test_standard_input_that_can_not_be_had(cache, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         keep(Broken(), cache)
     assert list(cache.iterdir()) == []
+    for end, says in {
+        OSError(5, "Input/output error"): "standard input can't be read: Input/output error",
+        None: "standard input was not read to its end: it is set not to wait; save the text to a file first",
+    }.items():
+        monkeypatch.setattr("sys.stdin", Stream(b""))
+        monkeypatch.setattr(sys.stdin, "buffer", Pieces([b"some text", end]))
+        with pytest.raises(UsageError) as error:
+            resolve(["-"])
+        assert str(error.value) == says
+        assert list(cache.iterdir()) == []
     cache.rmdir()
     cache.parent.rmdir()
     cache.parent.write_bytes(b"a file where the folder should be")

@@ -19,6 +19,8 @@ from hornbook.text.identity import Identity
 from hornbook.text.settings import TextSettings
 from hornbook.text.shards import Shards, open_cached, prepare
 from hornbook.text.split import cut
+from hornbook.text.tokenizer import TOKENIZERS
+from hornbook.text.units import Fitting
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 TEXT = "\r\nthe quick brown fox; ಕ್ಷ \U0001f600\n" * 40
@@ -226,6 +228,22 @@ def test_two_at_once_into_one_folder(tmp_path, source, monkeypatch):
         prepare(source(), folder=tmp_path / "ids")
     assert whole(Shards.open(tmp_path / "ids")) == "another text, " * 9
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("by", ["position", "lines", "documents"])
+def test_merges_are_learned_from_what_is_to_train_on_and_characters_from_all(tmp_path, source, by):
+    lines = [f"the {n} quick brown foxes\n" for n in range(50)] + ["zzzzzz zzzzzz\n"] * 50
+    paths = [tmp_path / f"{i:02}.txt" for i in range(100)]
+    for path, line in zip(paths, lines, strict=True):
+        path.write_text(line, encoding="utf-8", newline="\n")
+    asked = Source("a", tuple(paths), "here")
+    made = prepare(asked, TextSettings("bpe", vocab_size=60, split=0.5, split_by=by))
+    train = made.tokenizer.decode(made.train)
+    alone = TOKENIZERS["bpe"].fit([train], Fitting(60), dict.fromkeys("".join(lines), 9))
+    assert made.tokenizer.merges == alone.merges
+    assert any("zz" in left + right for left, right, _ in alone.merges) == ("zz" in train)
+    assert set("".join(lines)) <= set(made.tokenizer.units)
+    assert len(whole(made)) == len("".join(lines))
 
 
 @pytest.mark.parametrize("at", [0.5, 0.9])

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hornbook.text.aksharas import Aksharas
 from hornbook.text.identity import Identity, Meter
-from hornbook.text.split import side
+from hornbook.text.split import cut, side
 
 DOCUMENTS = st.lists(st.text("ab\n\rಕ್", min_size=1))
 
 
-def cut(documents, size):
+def pieces_of(documents, size):
     for text in documents:
         yield from ((start == 0, text[start : start + size]) for start in range(0, len(text), size))
 
@@ -26,8 +27,8 @@ def both(pieces, by, **how):
 @pytest.mark.parametrize("by", ["lines", "documents"])
 @given(documents=DOCUMENTS, size=st.integers(1, 9))
 def test_sides_do_not_depend_on_how_a_text_comes(by, documents, size):
-    sides = both(cut(documents, 1 << 20), by)
-    assert both(cut(documents, size), by) == sides
+    sides = both(pieces_of(documents, 1 << 20), by)
+    assert both(pieces_of(documents, size), by) == sides
     assert sorted("".join(sides)) == sorted("".join(documents))
     parts = documents if by == "documents" else re.findall(r"[^\n]*\n|[^\n]+", "".join(documents))
     wanted = ["", ""]
@@ -57,11 +58,35 @@ def test_sides_stay_as_more_text_is_added():
 def test_a_text_is_known_by_its_bytes_and_its_documents_by_where_they_begin(documents, size):
     meters = [Meter(), Meter(), Meter()]
     whole = "".join(documents)
-    assert list(meters[0].watch(cut(documents, size))) == list(cut(documents, size))
-    list(meters[1].watch(cut(documents, 100)))
+    assert list(meters[0].watch(pieces_of(documents, size))) == list(pieces_of(documents, size))
+    list(meters[1].watch(pieces_of(documents, 100)))
     list(meters[2].watch([(True, whole)] if whole else []))
     data = whole.encode("utf-8")
     known = Identity(hashlib.sha256(data).hexdigest(), len(whole), len(data))
     assert [meter.identity for meter in meters] == [known] * 3
     assert meters[0].documents == meters[1].documents
     assert (meters[0].documents == meters[2].documents) == (len(documents) <= 1)
+
+
+LETTERS = st.sampled_from(
+    [*"ab \r\n", "ಕ", "್", "ಷ", "ಾ", "\u200d", "\u0301", "🇮", "🇳", "👩", "🏫", "각", "ᄀ", "ᅡ", "한"]
+)
+
+
+@given(st.lists(LETTERS).map("".join), st.data())
+def test_a_text_is_cut_between_two_letters_however_it_comes(text, data):
+    at, size = data.draw(st.integers(0, len(text))), data.draw(st.integers(1, 9))
+    found = set()
+    for each in (size, 1, 1 << 20):
+        train, val = ("".join(side) for side in cut(pieces_of([text], each), at))
+        assert train + val == text
+        assert len(train) >= at
+        found.add((train, val))
+    assert len(found) == 1
+    assert Aksharas.split(train) + Aksharas.split(val) == Aksharas.split(text)
+
+
+def test_plain_text_is_cut_where_it_was_asked_for():
+    text = "".join(map(chr, range(97, 123)))
+    for at in range(1, 26):
+        assert len("".join(cut([(True, text)], at)[0])) == at

@@ -166,11 +166,11 @@ def _label(word: str, first: Path) -> str:
 
 
 def _standard_input() -> Path:
-    folder = cache_folder() / "texts"
+    folder, stream = cache_folder() / "texts", getattr(sys.stdin, "buffer", None)
+    if not stream or stream.closed:
+        raise UsageError("standard input is not open; name a file")
     try:
-        return keep(sys.stdin.buffer, folder)
-    except (AttributeError, ValueError) as error:  # there is none, or it is closed
-        raise UsageError("standard input is not open; name a file") from error
+        return keep(stream, folder)
     except OSError as error:
         why = f"{error.strerror}; HORNBOOK_CACHE can name another folder"
         raise UsageError(f"standard input can't be kept in {folder}: {why}") from error

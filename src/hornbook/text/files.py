@@ -3,10 +3,9 @@
 import glob
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -45,13 +44,14 @@ def expand(patterns: Sequence[str | Path]) -> list[Path]:
 def keep(stream: BinaryIO, folder: Path) -> Path:
     """Return a file in `folder` (made if need be) of all that comes on a stream, which can be read only once.
 
-    The file is named after the hash of what is in it. Who asks again for the same stream gets the same file.
+    The file is named after the hash of what is in it. Who asks again for the same stream gets the same file. Raises
+    UsageError for a stream that breaks before its end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stdin-", dir=folder) as making:
         path = Path(making, "text")
         with path.open("w+b") as file:
-            shutil.copyfileobj(stream, file, 1 << 20)
+            file.writelines(_pieces(stream))
             file.seek(0)
             name = f"stdin-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}.txt"
         return path.replace(folder / name)
@@ -67,6 +67,16 @@ def shown(path: Path | str) -> str:
 def unreadable(path: Path | str, error: OSError) -> UsageError:
     """Return what to tell the user about a file that the system does not let us read."""
     return UsageError(f"{shown(path)} can't be read: {error.strerror or error}")
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    try:
+        while piece := stream.read(1 << 20):
+            yield piece
+    except OSError as error:
+        raise unreadable("standard input", error) from error
+    if piece is None:  # what does not wait may have more to come
+        raise UsageError("standard input was not read to its end: it is set not to wait; save the text to a file first")
 
 
 def _inside(folder: Path) -> list[Path]:

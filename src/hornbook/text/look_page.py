@@ -70,8 +70,8 @@ def sections(look: Look, presets: Mapping[str, int]) -> Iterator[Section]:
     rare = []
     for row in look.tokenizers:
         if row.tokenizer in ("characters", "aksharas"):
-            told = f"{row.once:,} of {row.units:,} {row.tokenizer} come once in {some}, {row.twice:,} twice: "
-            rare.append(told + " ".join(map(shown, row.rare)))
+            told = f"{row.once:,} of {row.units:,} {row.tokenizer} come once in {some}, {row.twice:,} twice"
+            rare.append(f"{told}: {' '.join(map(shown, row.rare))}" if row.rare else f"{told}.")
     yield "Rare units", [*rare, RARE], []
     told = f"{leak.share:.2%} of the {leak.units:,} characters to validate on stand in stretches of at least {LENGTH} "
     told += f"that the training text has too{'' if leak.looked == leak.units else ' (an estimate, by a sample)'}."

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from encodings.aliases import aliases
 from itertools import accumulate, chain, count, islice, repeat
 from pathlib import Path
+from types import NoneType
 from typing import BinaryIO
 
 from hornbook.errors import UsageError, nearest
@@ -26,10 +27,12 @@ Telling = Progress | None
 SIZE = 1 << 20
 # What a file may begin with; UTF-32's first, for one of them begins with one of UTF-16's.
 MARKS = {codec: "\ufeff".encode(codec) for codec in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be", "utf-8")}
+FOREIGN = (b"%PDF", b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zX", b"(\xb5/\xfd")  # PDF, zip, gzip, bzip2, xz, zstd
 NOT_FOR_FILES = ("charmap", "idna", "punycode", "raw-unicode-escape", "unicode-escape", "utf-7")
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 JSON = json.JSONDecoder(parse_int=float)  # as a whole number, one of thousands of digits would be an error
 LONGEST_LINE = 1 << 24  # characters of JSON, which is parsed as a whole
+KINDS = {dict: "an object", list: "a list", float: "a number", bool: "true or false", NoneType: "null"}
 
 
 def read_chunks(
@@ -150,7 +153,7 @@ def _texts(path: Path, size: int, said: str) -> Generator[tuple[str, int]]:
                 decoder.setstate(state)
                 line = 1 + sum(text.count("\n") for text, _ in islice(_texts(path, size, said), number))
                 fault = _fault(decoder, data, place, line, codec.upper())
-                raise UsageError(f"{name} {fault}; {_remedy(data[place % 2 :], said, marked)}")
+                raise UsageError(f"{name} {fault}; {_remedy(start, data[place % 2 :], said, marked)}")
             yield text, raw.tell()
             if not data:
                 return
@@ -176,14 +179,17 @@ def _fault(decoder: codecs.IncrementalDecoder, data: bytes, place: int, line: in
     raise AssertionError("what was wrong at once is wrong byte by byte")
 
 
-def _remedy(data: bytes, said: str, marked: str) -> str:
-    """Say what to do about a file with such bytes, the first of them at an even place."""
+def _remedy(start: bytes, data: bytes, said: str, marked: str) -> str:
+    """Say what to do about a file that begins so, with such bytes in it, the first of them at an even place."""
+    if start.startswith(FOREIGN):
+        return "it is a PDF, or packed, as .docx is too: take the text out of it"
     odd, even = data[1::2].count(0), data[::2].count(0)
-    if marked or (odd and even):
+    few = max(odd, even) < max(2, len(data) / 200)  # half of each space and line end in UTF-16 is a NUL
+    if marked or (odd and even) or (few and odd + even):
         return "it is damaged, or no text: leave it out, or save it again, as UTF-8"
     if said:
         return f"save it as UTF-8, or name the encoding that it has (text.encoding is {said})"
-    if odd or even:  # half of each space and line end in UTF-16
+    if odd or even:
         return f"if it is UTF-16, say so: --set text.encoding=utf-16-{'le' if odd else 'be'}; or save it as UTF-8"
     return "save it as UTF-8, or name its encoding: --set text.encoding=cp1252"
 
@@ -211,6 +217,9 @@ def _record(line: str, where: str, field: str) -> str:
     if not isinstance(record, dict):
         raise UsageError(f'{where} is not a JSON object ({why}); each line of a .jsonl file is one: {{"text": "…"}}')
     if not isinstance(text := record.get(field), str):
+        if field in record:
+            what = f"{KINDS[type(text)]} as {field!r}, not a text; mend the line"
+            raise UsageError(f"{where} has {what}, or name another field: --set text.field=NAME")
         has = ", ".join(ascii(key)[:40] for key in [*record][:9])
         raise UsageError(f"{where} has no text as {field!r}, only {has or 'nothing'}; name it: --set text.field=NAME")
     if "\\u" in line and (wrong := NO_TEXT.search(text)):

@@ -7,10 +7,9 @@ name, and renamed when whole.
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -20,8 +19,10 @@ import numpy as np
 
 from hornbook.errors import UsageError
 from hornbook.text import leakage
+from hornbook.text.bpe import Bpe
 from hornbook.text.corpora import Source, cache_folder
 from hornbook.text.identity import Identity, Meter
+from hornbook.text.normal import normalised
 from hornbook.text.reading import Progress, joined, read_documents
 from hornbook.text.settings import AUTO, TextSettings, script_with_conjuncts
 from hornbook.text.split import Pieces, cut, ended, side
@@ -112,8 +113,7 @@ def prepare(
         return ended(pieces) if settings.split_by == "documents" else pieces
 
     meter = Meter()
-    pieces = (piece for _, piece in meter.watch(read()))
-    tokenizer = named(settings.tokenizer).fit(joined(pieces, PIECE), settings.fitting)
+    tokenizer = _fit(settings, read, meter)
     plan = Plan(tokenizer, settings, meter.identity, meter.documents, read, progress)
     if folder:
         if not _make(folder, plan):
@@ -134,6 +134,27 @@ def settled(source: Source, settings: TextSettings) -> tuple[TextSettings, str]:
         ("aksharas", f"as {script} has conjuncts") if script else ("characters", "as its script has no conjuncts")
     )
     return replace(settings, tokenizer=name), why
+
+
+def _fit(settings: TextSettings, read: Callable[[], Pieces], meter: Meter) -> Tokenizer:
+    """Make the vocabulary of a text while it passes `meter`: of all of it, but merges from what is to train on."""
+    kind, texts = named(settings.tokenizer), joined((piece for _, piece in meter.watch(read())), PIECE)
+    if not issubclass(kind, Bpe):
+        return kind.fit(texts, settings.fitting)
+    characters = kind.counts(normalised(texts, settings.fitting.normal))
+    train, _ = _sides([read(), ()], settings, meter.identity.characters)
+    return kind.fit(joined(train, PIECE), settings.fitting, characters)
+
+
+def _sides(texts: Sequence[Pieces], settings: TextSettings, characters: int) -> tuple[Iterator[str], Iterator[str]]:
+    """Return what of a text of so many characters is to train on, and what is not: by position it is read once.
+
+    Else each side reads it from one of `texts`.
+    """
+    if settings.split_by == "position":
+        return cut(texts[0], int(settings.split * characters))
+    how = settings.split_by, settings.split, settings.split_seed
+    return side(texts[0], *how, train=True), side(texts[1], *how, train=False)
 
 
 @dataclass(frozen=True)
@@ -257,13 +278,8 @@ def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:
 def _write_ids(folder: Path, plan: Plan) -> list[int]:
     """Write the ids of both sides of the split; return how many each has."""
     changed = UsageError("the text changed while it was being read; leave it alone and start again")
-    settings, meters = plan.settings, [Meter(), Meter()]
-    if settings.split_by == "position":  # read once
-        meters.pop()
-        sides = cut(meters[0].watch(plan.read()), int(settings.split * plan.text.characters))
-    else:
-        chosen = partial(side, by=settings.split_by, share=settings.split, seed=settings.split_seed)
-        sides = chosen(meters[0].watch(plan.read()), train=True), chosen(meters[1].watch(plan.read()), train=False)
+    meters = [Meter() for _ in range(1 if plan.settings.split_by == "position" else 2)]
+    sides = _sides([meter.watch(plan.read()) for meter in meters], plan.settings, plan.text.characters)
     try:
         sizes = [_encode(folder / name, plan, texts) for name, texts in zip((TRAIN, VAL), sides, strict=True)]
     except UsageError as error:

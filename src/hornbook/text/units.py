@@ -195,7 +195,8 @@ class Units:
             return [self.own + byte for byte in unit.encode("utf-8", "surrogatepass")]
         if unknown == "skip":
             return []
-        lacking = f"the vocabulary has no {describe(unit)}, character {place} of the text"
+        form = self.normal and f" in {self.normal}"
+        lacking = f"the vocabulary has no {describe(unit)}, character {place} of the text{form}"
         if unknown == "error":
             raise UsageError(f"{lacking}; use --unknown skip or --unknown replace")
         found = next((self.id_of[each] for each in STAND_INS if each in self.id_of), None)
