@@ -9,8 +9,7 @@ import torch
 from hornbook.errors import UsageError
 from hornbook.model.config import ModelConfig
 from hornbook.training import devices
-from hornbook.training.devices import can_compile, check_memory, choose_device, choose_dtype, same_device
-from hornbook.training.recipe import Recipe
+from hornbook.training.devices import can_compile, choose_device, choose_dtype, same_device
 
 CPU = torch.device("cpu")
 
@@ -61,13 +60,3 @@ def test_steps_are_compiled_only_where_a_compiler_is(monkeypatch):
     monkeypatch.setenv("CC", "cc")
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
     assert not can_compile(cuda)
-
-
-@pytest.mark.skipif(not hasattr(devices.os, "sysconf"), reason="Windows does not say how much memory there is")
-def test_what_memory_can_not_hold_is_refused_with_a_remedy():
-    config = ModelConfig(vocab_size=65)
-    check_memory(config, Recipe(), 10**6, CPU)
-    with pytest.raises(UsageError, match=r"^a model of .* parameters takes .* GB, .*: make model\.n_embd or"):
-        check_memory(config, Recipe(), 10**14, CPU)
-    with pytest.raises(UsageError, match=r"^a batch of .* units takes .* GB, .*: make recipe\.batch_size or"):
-        check_memory(ModelConfig(vocab_size=65, block_size=2**20), Recipe(batch_size=2**20), 10**6, CPU)

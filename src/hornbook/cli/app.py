@@ -11,9 +11,7 @@ from rich.console import Console
 
 from hornbook.cli import VERBS
 from hornbook.cli.console import set_up
-from hornbook.errors import UsageError
-
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's own words
+from hornbook.errors import UsageError, is_out_of_memory, printable
 
 
 def make_app() -> cyclopts.App:
@@ -55,7 +53,7 @@ def run(words: list[str]) -> int:
         full = "the disk is full: make room and try again"
         return _say(f"{full if error.errno == ENOSPC else error.strerror or error}{where}")
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
         return _say(
             "not enough memory: try a smaller recipe.batch_size (or a larger recipe.accumulate), model.block_size or "
@@ -65,5 +63,5 @@ def run(words: list[str]) -> int:
 
 
 def _say(line: str) -> int:
-    print(f"hornbook: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    print(f"hornbook: {printable(' '.join(line.split()))}", file=sys.stderr, flush=True)
     return 2

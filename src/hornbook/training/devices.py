@@ -8,7 +8,6 @@ import torch
 
 from hornbook.errors import UsageError, nearest
 from hornbook.model.config import ModelConfig
-from hornbook.training.recipe import Recipe
 
 BFLOAT16_FROM = 128  # channels: below, casting costs a processor as much as the quicker products save (docs/results.md)
 
@@ -37,32 +36,6 @@ def can_compile(device: torch.device) -> bool:
     """Say whether torch.compile will work: on CUDA, with triton and the C compiler that it calls."""
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     return device.type == "cuda" and find_spec("triton") is not None and compiler is not None
-
-
-def check_memory(config: ModelConfig, recipe: Recipe, parameters: int, device: torch.device) -> None:
-    """Raise `UsageError` for what this machine can't hold while training, by what is needed at the very least.
-
-    A parameter takes 16 bytes: the weight, its gradient and AdamW's two memories. A unit of the batch takes its logits
-    twice, and eight vectors in each block, in float32.
-    """
-    if device.type == "cuda":
-        there = torch.cuda.get_device_properties(device).total_memory
-    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    else:
-        return  # Windows does not tell without a library of its own
-    blocks = 0 if config.kind == "bigram" else config.n_layer * config.n_embd
-    units = recipe.batch_size // recipe.accumulate * config.block_size
-    for what, needed, remedy in (
-        (f"a model of {parameters:,} parameters", 16 * parameters, "make model.n_embd or model.n_layer smaller"),
-        (
-            f"a batch of {units:,} units",
-            4 * units * (2 * config.vocab_size + 8 * blocks),
-            "make recipe.batch_size or model.block_size smaller, or recipe.accumulate larger",
-        ),
-    ):
-        if needed > there:
-            raise UsageError(f"{what} takes {needed / 1e9:,.0f} GB, and there are {there / 1e9:,.0f} here: {remedy}.")
 
 
 def choose_dtype(name: str, device: torch.device, config: ModelConfig) -> str:
