@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,13 +19,16 @@ from hornbook.generation.sampling import Sampling, check_whole
 from hornbook.generation.streaming import stream
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
-from hornbook.model.weights import load_weights
-from hornbook.runs import checkpoints, log
+from hornbook.model.count import count_config, total
+from hornbook.model.weights import check_weights, load_weights
+from hornbook.runs import checkpoints, log, status
 from hornbook.runs.checkpoints import Checkpoint
+from hornbook.runs.files import naming
 from hornbook.runs.folder import RunFolder
-from hornbook.settings import from_plain
+from hornbook.settings import Kind, check_kinds, from_plain, of, whole, word
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
+from hornbook.text.files import shown
 from hornbook.text.reading import read_chunks
 from hornbook.text.settings import TextSettings
 from hornbook.text.shards import Shards
@@ -38,24 +42,34 @@ from hornbook.training.recipe import Recipe
 Texts = str | Path | Sequence[str | Path]
 """A path, a glob, the name of a text, or several of them; or a folder that `hornbook prepare` wrote."""
 
-CONFIG: dict[str, type] = {
-    "preset": str,
-    "changed": dict,
-    "text": dict,
-    "model": dict,
-    "recipe": dict,
-    "steps": int,
-    "seed": int,
-    "device": str,
-    "dtype": str,
-    "threads": int,
-    "parameters": int,
-    "landmarks": dict,
+HASH = word("[0-9a-f]{64}")
+CONFIG: dict[str, Kind] = {
+    "preset": of(str),
+    "changed": of(dict),
+    "text": of(dict),
+    "model": of(dict),
+    "recipe": of(dict),
+    "steps": whole(1, 10**9),
+    "seed": whole(0, 2**64 - 1),
+    "device": word("cpu|cuda|mps"),
+    "dtype": word("float32|bfloat16"),
+    "threads": whole(1, 1024),
+    "parameters": whole(0, 2**63),
+    "landmarks": of(dict),
 }
 """What stands in a run's config.json."""
 
-TEXT = {"label", "origin", "asked", "characters", "tokenizer", "split", "vocabulary", "ids"}
+TEXT: dict[str, Kind] = {"label": of(str), "origin": of(str), "tokenizer": of(str), "split": of(float)}
+TEXT |= {"asked": lambda names: type(names) is list and all(map(of(str), names)), "characters": whole(0, 2**63)}
+TEXT |= {"vocabulary": HASH, "ids": HASH}
 """What stands under "text" in it."""
+
+LARGEST_TABLE = 1 << 24  # numbers, of positions that are not learned
+
+
+def _text_settings(said: dict[str, Any]) -> TextSettings:
+    known = {each.name for each in fields(TextSettings)}
+    return from_plain("text", {name: value for name, value in said.items() if name in known}, TextSettings)
 
 
 def resolve(text: Texts) -> Source:
@@ -82,11 +96,13 @@ class Run:
     def config(self) -> dict[str, Any]:
         """What was asked, as config.json says it. Raises `UsageError` where it is damaged."""
         config = self.folder.config()
-        for name, kind in CONFIG.items():
-            if type(config.get(name)) is not kind:
-                raise UsageError(f"{self.folder.config_path} is damaged: {name!r} is missing or not what it should be.")
-        for name in TEXT - config["text"].keys():
-            raise UsageError(f"{self.folder.config_path} is damaged: its 'text' lacks {name!r}.")
+        with naming(f"{self.folder.config_path} is damaged"):
+            check_kinds(config, CONFIG)
+            check_kinds(config["text"], TEXT)
+            check_kinds(config["landmarks"], {"guess": of(float), "bigram": of(float)})
+            from_plain("model", config["model"], ModelConfig)
+            from_plain("recipe", config["recipe"], Recipe)
+            _text_settings(config["text"])
         return config
 
     @cached_property
@@ -102,19 +118,20 @@ class Run:
     @cached_property
     def text_settings(self) -> TextSettings:
         """How its text is made into ids."""
-        known = {each.name for each in fields(TextSettings)}
-        said = {name: value for name, value in self.config["text"].items() if name in known}
-        return from_plain("text", said, TextSettings)
+        return _text_settings(self.config["text"])
+
+    @cached_property
+    def reading(self) -> dict[str, Any]:
+        """How other texts are read: as its own was, until somebody changes it (`text.reading.read_documents`)."""
+        return self.text_settings.reading
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary. Raises `UsageError` if it is not the one that the run was begun with."""
-        data = self.folder.vocabulary()
-        try:
-            tokenizer = from_json(data)
-        except UsageError as error:
-            raise UsageError(f"{self.folder.vocabulary_path}: {str(error)[:200]}; put the old one back.") from None
-        if tokenizer.fingerprint != self.config["text"]["vocabulary"]:
+        with naming(f"the run needs its old {self.folder.vocabulary_path}"):
+            tokenizer = from_json(self.folder.vocabulary())
+        said = self.config["text"]["vocabulary"], self.model_config.vocab_size
+        if (tokenizer.fingerprint, tokenizer.vocab_size) != said:
             raise UsageError(f"{self.folder.vocabulary_path} is not the vocabulary of this run: put the old one back.")
         return tokenizer
 
@@ -141,24 +158,55 @@ class Run:
     @cached_property
     def model(self) -> torch.nn.Module:
         """The model with the weights of `checkpoint`, in evaluation mode: ids (B, T) -> logits (B, T, V)."""
+        weights = self.weights()
         model = build(self.model_config, self.config["seed"])
-        load_weights(model, self.checkpoint.weights())
+        load_weights(model, weights)
         return model.eval().to(same_device(self.config["device"]))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights of `checkpoint`, by name.
+
+        Raises `UsageError` where they are not those of the model that config.json describes, before one is made.
+        """
+        weights = self.checkpoint.weights()
+        numbers = sum(weight.numel() for weight in weights.values())
+        with naming(f"{self.checkpoint.path} does not go with {self.folder.config_path}"), torch.device("meta"):
+            if self.model_config.block_size * self.model_config.n_embd > max(numbers, LARGEST_TABLE):
+                raise UsageError(f"so small a model has no context of {self.model_config.block_size:,} units.")
+            check_weights(build(self._outline(len(weights))), weights)  # as many blocks would be missed among them
+        return weights
+
+    @property
+    def size(self) -> int:
+        """How many parameters the model has, by its config and without making it."""
+        one, two = (total(count_config(self._outline(blocks))) for blocks in (1, 2))
+        return one + (self.model_config.n_layer - 1) * (two - one)
+
+    def _outline(self, blocks: int) -> ModelConfig:
+        """Return the model's config with the same weights, but for all its blocks: one that is quickly made."""
+        config = self.model_config
+        attention = "batched" if config.attention == "heads" else config.attention
+        return replace(config, n_layer=max(1, min(config.n_layer, blocks)), attention=attention)
 
     def data(self, tell: Progress | None = None) -> Shards:
         """Return the ids that the run trains on. Raises `UsageError` if its text is gone or has changed."""
         tell = tell or Silent()
         text = self.config["text"]
-        if cached := shards.open_cached(text["ids"]):
+        if (cached := shards.open_cached(text["ids"])) and cached.tokenizer.fingerprint == text["vocabulary"]:
             return cached
         try:
+            for name in set(text["asked"]) - corpora.NAMES.keys():  # a folder or a glob would be somebody else's words
+                if not any(os.path.isfile(path) for path in (name, os.path.join(name, shards.HEADER))):  # noqa: PTH113, PTH118
+                    raise UsageError(f"no such file: {shown(name)}")
             source = resolve(text["asked"])
         except UsageError as error:
             raise UsageError(f"{error}; {self.path} was begun with it: put it back there.") from None
         data = shards.prepare(source, self.text_settings, progress=tell.bar("reading the text"))
         if data.key != text["ids"]:
+            first, *more = text["asked"]
+            what = f"{shown(first)}{f' (and {len(more):,} more)' if more else ''}"
             raise UsageError(
-                f"{', '.join(text['asked'])} is not the text that {self.path} was begun with: it has changed since. "
+                f"{what} is not the text that {self.path} was begun with: it has changed since. "
                 "Put the old text back, or train on the new one in a run of its own."
             )
         return data
@@ -226,7 +274,7 @@ class Run:
         source = resolve(text)
         if source.prepared:
             raise UsageError(f"{source.prepared} is prepared text: name the text itself, to be cut as this run's was.")
-        return read_chunks(source.paths, **self.text_settings.reading)
+        return read_chunks(source.paths, **self.reading)
 
     def count_unknown(self, text: Texts) -> int:
         """Return how many characters of a text the model does not know: what "skip" and "replace" are about."""
@@ -259,6 +307,11 @@ class Run:
 
     @property
     def state(self) -> str:
-        """Say how far it is: "done", or "step 120 of 2,000"."""
+        """Say how it stands: "training", "stopped", "killed" or "done"."""
+        return status.state(self.folder, self.history)
+
+    @property
+    def reached(self) -> str:
+        """Say how far it has come: "step 120 of 2,000"."""
         reached = max((line["step"] for line in self.history), default=0)
-        return "done" if self.final else f"step {reached:,} of {self.config['steps']:,}"
+        return f"step {reached:,} of {self.config['steps']:,}"

@@ -2,10 +2,12 @@
 
 import ast
 import inspect
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -13,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from hornbook.errors import UsageError, nearest
 
 Settings = TypeVar("Settings")
+Kind = Callable[[Any], bool]
 
 WORDS = {"true": True, "false": False, "none": None}
 
@@ -79,7 +82,7 @@ def convert(name: str, value: Any, kind: type) -> Any:
         elif isinstance(value, wanted):
             return value
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "none"}
-    raise UsageError(f"{name}={value} is not {' or '.join(words[k] for k in kinds)}.")
+    raise UsageError(f"{name}={str(value)[:80]} is not {' or '.join(words[k] for k in kinds)}.")
 
 
 def read_settings(group: str, settings: Mapping[str, Any], kind: type[Settings]) -> Settings:
@@ -94,6 +97,28 @@ def from_plain(group: str, data: Mapping[str, Any], kind: type[Settings]) -> Set
     if missing:
         raise UsageError(f"{group}.{missing[0]} is missing.")
     return read_settings(group, {f"{group}.{name}": value for name, value in data.items()}, kind)
+
+
+def of(kind: type) -> Kind:
+    """Return what is true of the values of a type, but not of the infinities."""
+    return lambda value: type(value) is kind and value not in (inf, -inf)
+
+
+def whole(least: int, most: int) -> Kind:
+    """Return what is true of whole numbers between two."""
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def word(pattern: str) -> Kind:
+    """Return what is true of texts of a pattern."""
+    return lambda value: type(value) is str and bool(re.fullmatch(pattern, value))
+
+
+def check_kinds(data: Mapping[str, Any], kinds: Mapping[str, Kind]) -> None:
+    """Raise `UsageError` for the first name that plain data lacks, or has a value of that is not of its kind."""
+    for name, right in kinds.items():
+        if not right(data.get(name)):
+            raise UsageError(f"{name!r} is missing or not what it should be.")
 
 
 def meanings(kind: type) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hornbook.errors import printable
 from hornbook.model.build import LARGEST_TABLE
 from hornbook.model.config import ModelConfig
 from hornbook.run import Run
@@ -23,15 +24,16 @@ def describe_model(config: ModelConfig) -> str:
 
 def asked(run: Run) -> list[str]:
     """Say what was asked: text, model, training."""
-    config, recipe, text = run.config, run.config["recipe"], run.config["text"]
+    config, recipe, text = run.config, run.recipe, run.config["text"]
     changed = " ".join(f"{name}={value}" for name, value in config["changed"].items())
-    return [
+    lines = [
         f"text: {text['label']} ({text['origin']}), {text['characters']:,} characters",
         f"model: preset {config['preset']}, {describe_model(run.model_config)}; {config['parameters']:,} parameters",
-        f"training: {config['steps']:,} steps of {recipe['batch_size']} windows, rate {recipe['learning_rate']:g}, "
+        f"training: {config['steps']:,} steps of {recipe.batch_size} windows, rate {recipe.learning_rate:g}, "
         f"seed {config['seed']}, {config['dtype']} on {config['device']}",
         *([f"changed from the preset: {changed}"] if changed else []),
     ]
+    return [printable(line) for line in lines]  # the names are somebody's
 
 
 def came_out(run: Run) -> list[str]:
@@ -53,7 +55,7 @@ def whole_story(run: Run) -> list[str]:
     """Tell it all: what was asked, the curve, what came out, the last sample."""
     samples = [line["sample"].strip("\n").splitlines() for line in run.history if "sample" in line]
     return [
-        f"{run.path}: {run.state}",
+        printable(f"{run.path}: {run.state}, {run.reached}"),
         *asked(run),
         "",
         *_curve(run.evaluations, run.config["landmarks"]["guess"]),
@@ -62,9 +64,9 @@ def whole_story(run: Run) -> list[str]:
         *(["", "the first sample:", *(FRAME + line for line in samples[0])] if samples else []),
         *(["", "the last sample:", *(FRAME + line for line in samples[-1])] if samples[1:] else []),
         "",
-        f"all samples: {run.folder.samples_path}",
-        f"losses: {run.folder.png_path}",
-        f"notes: {run.folder.notes_path}",
+        printable(f"all samples: {run.folder.samples_path}"),
+        printable(f"losses: {run.folder.png_path}"),
+        printable(f"notes: {run.folder.notes_path}"),
     ]
 
 

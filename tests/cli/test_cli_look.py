@@ -1,5 +1,7 @@
 """`hornbook prepare --look`: what a person, a program and a browser are told of a text; and that nothing is written."""
 
+from pathlib import Path
+
 SECTIONS = [
     "Size",
     "Scripts",
@@ -81,4 +83,21 @@ def test_what_does_not_go_together_is_refused(refuses):
     refuses("prepare", "my.txt", "--html", "look.html", says="--html goes with --look")
     refuses("prepare", "my.txt", "--look", "--out", "ids", says="--look writes no ids: leave out --out, or --look")
     refuses("prepare", "my.txt", says="say where to write: --out FOLDER; or look at the text first: --look")
+    for name in ("my.txt", "runs/../my.txt"):
+        refuses("prepare", "kn.txt", "my.txt", "--look", "--html", name, says="over the text itself, ")
+    for words in (("text.min_count=3",), ("text.rare=bytes",), ("text.split_by=lines", "text.split_seed=1")):
+        says = f"on all units, split by position: leave out {words[0].partition('=')[0]}."
+        refuses("prepare", "my.txt", "--look", "--set", *words, says=says)
     refuses("prepare", "my.txt", "--look", "--html", "none/look.html", says="can't write none/look.html")
+
+
+def test_a_text_with_nothing_rare_ends_its_sentence(hornbook):
+    said = hornbook("prepare", "my.txt", "--look").out
+    assert "characters come once in the whole text, 0 twice." in said
+    assert not [line for line in said.splitlines() if line.endswith(": ")]
+    assert "twice: ⟨U+000A⟩" in answer_in_words(hornbook, "a b\n" + "a b " * 50)
+
+
+def answer_in_words(hornbook, text):
+    Path("rare.txt").write_text(text, encoding="utf-8")
+    return hornbook("prepare", "rare.txt", "--look").out

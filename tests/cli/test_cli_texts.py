@@ -114,3 +114,52 @@ def test_what_an_error_proposes_works(hornbook, desk):
         if answer.code == 0:
             break
     assert answer.code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name"),
+    [
+        ("--tokenizer", "bytes", "text.tokenizer"),
+        ("--vocab-size", "300", "text.vocab_size"),
+        ("--split", "0.8", "text.split"),
+    ],
+)
+def test_what_is_said_twice_is_refused(refuses, option, value, name):
+    words = ("prepare", "my.txt", "--out", "ids", option, value, "--set", f"{name}={value}")
+    refuses(*words, says=f"{name} is given twice, as an option and with --set: leave one out")
+
+
+def test_what_is_said_once_is_done(hornbook):
+    for words in (("--split", "0.6"), ("--set", "text.split=0.6")):
+        answer = hornbook("prepare", "my.txt", "--out", f"ids{words[0]}", "--tokenizer", "bytes", *words, "--json").json
+        assert (answer["tokenizer"], answer["train"]) == ("bytes", answer["bytes"] * 6 // 10)
+
+
+def test_evaluate_reads_another_text_as_it_is_told(hornbook, refuses, desk):
+    text = "the question is to suffer or not to suffer\n"
+    (desk / "utf8.txt").write_text(text, encoding="utf-8")
+    (desk / "utf16.txt").write_bytes(text.encode("utf-16-le"))
+    (desk / "body.jsonl").write_text(json.dumps({"body": text}), encoding="utf-8")
+    asked = ("evaluate", "run", "--json", "--unknown", "skip", "--random-batches", "2", "--text")
+    score = hornbook(*asked, "utf8.txt").json
+    for name, setting in (("utf16.txt", "text.encoding=utf-16-le"), ("body.jsonl", "text.field=body")):
+        refuses(*asked, name, says=f"--set {setting.partition('=')[0]}=")
+        assert hornbook(*asked, name, "--set", setting).json == score | {"text": name}
+    for words in (("text.field=body",), ("text.split=0.5", "--text", "my.txt")):
+        refuses("evaluate", "run", "--set", *words, says="--set says how --text is read")
+    refuses("evaluate", "run", "--text", "my.txt", "--set", "text.encoding=rot13", says="rot13")
+
+
+def test_evaluate_says_what_the_figures_are_of(hornbook, desk):
+    (desk / "nfd.txt").write_text("café society " * 100, encoding="utf-8")
+    assert hornbook("train", "nfd.txt", "--steps", "1", "--out", "nfd", *TINY, "text.normal=NFD").code == 0
+    assert " characters of the text in NFD, step 1)\n" in hornbook("evaluate", "nfd").out
+    assert hornbook("evaluate", "nfd", "--json").json["normal"] == "NFD"
+    assert hornbook("evaluate", "run", "--json").json["normal"] == "none"
+    assert " characters, step " in hornbook("evaluate", "run").out
+
+
+def test_a_text_that_is_known_wholly_is_scored_as_it_stands(hornbook):
+    answer = hornbook("evaluate", "run", "--text", "my.txt", "--unknown", "skip")
+    assert "does not know" not in answer.out
+    assert hornbook("evaluate", "run", "--text", "kn.txt", "--unknown", "replace").out.count("does not know") == 1

@@ -136,3 +136,42 @@ def test_a_folder_that_cannot_be_synced(tmp_path, monkeypatch):
 def test_numbers_come_back_to_the_last_bit():
     value = {"loss": 0.1 + 0.2, "tiny": 5e-324, "large": 2**63}
     assert json.loads(files.to_json(value)) == value
+
+
+def test_more_than_can_be_read_is_not_written(tmp_path):
+    path = tmp_path / "a.json"
+    for value, reason in (([0] * 600_000, "more than 524,288 values"), ("x" * (9 << 20), "could not be read")):
+        with pytest.raises(UsageError, match=reason):
+            files.write_json(path, {"a": value})
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", [',[{:"\\', "\\" * 7, '"' * 7, '\\"', '"\\'])
+def test_only_what_stands_outside_of_strings_counts_as_values(text):
+    value = {"a": text * 300_000, "b": [text] * 1000}
+    assert files.from_json(files.to_json(value), "") == value
+    with pytest.raises(UsageError, match="cannot be read"):
+        files.from_json(files.to_json(value)[:-9], "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows gives links to few")
+def test_what_is_no_file_is_not_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"{}")
+    for name, make, reason in (
+        ("link", lambda path: path.symlink_to("file"), "is a link: put what it leads to in its place"),
+        ("pipe", lambda path: os.mkfifo(path), "is neither a file nor a folder"),
+    ):
+        make(tmp_path / name)
+        with pytest.raises(UsageError, match=f"{name} {reason}"):
+            files.read_json(tmp_path / name)
+        with pytest.raises(UsageError, match=f"{name} {reason}"):
+            files.check_plain(tmp_path)
+        (tmp_path / name).unlink()
+    files.check_plain(tmp_path)
+
+
+def test_no_more_is_read_than_was_said(tmp_path):
+    (tmp_path / "a").write_bytes(b"1234")
+    assert files.read_bytes(tmp_path / "a", most=4) == b"1234"
+    with pytest.raises(UsageError, match="a is damaged: it has 4 bytes, and should have 3 at most"):
+        files.read_bytes(tmp_path / "a", most=3)

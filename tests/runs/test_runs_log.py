@@ -12,7 +12,7 @@ RECORDS = [
     {"step": 1, "batch_loss": 4.1},
     {"step": 2, "batch_loss": 0.1 + 0.2},
     {"step": 2, "sample": "two\nlines\r\n\u2028\x85ಕನ್ನಡ\ud800"},
-    {"step": 3, "val_loss": None},
+    {"step": 3, "val_loss": 1.5, "train_loss": 1},
 ]
 
 
@@ -39,7 +39,8 @@ def test_lines_wait_until_flushed(tmp_path, disk):
         assert log.read(path) == RECORDS[:1]
     with disk() as state, Log(path) as lines:
         lines.append(RECORDS[1])
-        lines.flush(durable=True)
+        lines.flush()
+        lines.sync()
         assert state.log[-1] == "fsync"
         assert not state.unsynced
 

@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from hornbook.cli.options import Json, Unknown, whole
 from hornbook.cli.output import print_json
 
+SET = "text.encoding=NAME or text.field=NAME: how --text is read [default: as the run's own text was]."
+
 
 def evaluate(
     run: Path,
@@ -21,6 +23,7 @@ def evaluate(
         int | None, Parameter(converter=whole, help="Also the field's usual estimate: the mean of N random batches.")
     ] = None,
     unknown: Unknown = "error",
+    set_: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative="", help=SET)] = None,
     json: Json = False,
 ) -> None:
     """Score a run exactly: every character but the first predicted once, in windows that don't overlap.
@@ -33,10 +36,20 @@ def evaluate(
         The run's folder.
     """
     from hornbook import api
+    from hornbook.errors import UsageError
+    from hornbook.settings import parse_pairs, read_settings
+    from hornbook.text.settings import TextSettings
 
     opened = api.open_run(run)
+    said = parse_pairs(set_ or [])
+    if said.keys() - {"text.encoding", "text.field"} or (said and not text):
+        raise UsageError("--set says how --text is read, by text.encoding and text.field; all else is the run's own.")
+    changed = read_settings("text", said, TextSettings).reading
+    opened.reading |= {name: value for name, value in changed.items() if f"text.{name}" in said}
     score = opened.evaluate(text, unknown=unknown, progress=sys.stderr)
-    result = {**score.to_json(), "step": opened.checkpoint.step, "text": text or "validation"}
+    normal = opened.tokenizer.normal
+    scored = {"step": opened.checkpoint.step, "text": text or "validation", "normal": normal or "none"}
+    result = score.to_json() | scored
     if text and unknown != "error" and opened.tokenizer.rare == "keep":
         result["unknown_characters"] = opened.count_unknown(text)
     if random_batches is not None:
@@ -44,8 +57,9 @@ def evaluate(
     if json:
         print_json(result)
         return
-    print(f"{score.nats_per_character:.4f} nats a character ({score.characters:,} characters, step {result['step']:,})")
-    if "unknown_characters" in result:
+    counted = f"{score.characters:,} characters{normal and f' of the text in {normal}'}"
+    print(f"{score.nats_per_character:.4f} nats a character ({counted}, step {result['step']:,})")
+    if result.get("unknown_characters"):
         print(f"{result['unknown_characters']:,} characters that the model does not know: {unknown}; so the figures")
         print("are not of this text as it stands, and can't be compared with others of it")
     if score.unknown:

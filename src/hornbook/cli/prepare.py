@@ -21,9 +21,9 @@ SET = "NAME=VALUE: how the text is read and cut; `hornbook presets quick` lists 
 def prepare(
     *text: str,
     out: Annotated[Path | None, Parameter(help="The folder to write.")] = None,
-    tokenizer: Annotated[str, Parameter(help=TOKENIZER)] = "characters",
+    tokenizer: Annotated[str | None, Parameter(help=f"{TOKENIZER} [default: characters]")] = None,
     vocab_size: VocabSize = None,
-    split: Annotated[float, Parameter(help="The share that is to train on.")] = 0.9,
+    split: Annotated[float | None, Parameter(help="The share that is to train on [default: 0.9].")] = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative="", help=SET)] = None,
     look: Annotated[bool, Parameter(negative="", show_default=False, help=LOOK)] = False,
     html: Annotated[Path | None, Parameter(help="With --look: write it as a page for a browser.")] = None,
@@ -36,13 +36,14 @@ def prepare(
     Parameters
     ----------
     text
-        Files, globs, or names of texts.
+        Files, folders, globs, names of texts, or - for what is piped in.
     """
     from dataclasses import asdict
 
     from hornbook.errors import UsageError
     from hornbook.settings import parse_pairs, read_settings
     from hornbook.text import corpora, shards
+    from hornbook.text.files import shown
     from hornbook.text.settings import TextSettings
     from hornbook.training.progress import Progress
 
@@ -51,15 +52,21 @@ def prepare(
     if out and look:
         raise UsageError("--look writes no ids: leave out --out, or --look.")
     tell = Progress(sys.stderr)
-    said = {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size, "text.split": split}
-    settings = read_settings("text", said | parse_pairs(set_ or []), TextSettings)
+    options = {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size, "text.split": split}
+    pairs = parse_pairs(set_ or [])
+    if twice := [name for name in pairs if options.get(name) is not None]:
+        raise UsageError(f"{twice[0]} is given twice, as an option and with --set: leave one out.")
+    said = pairs | {name: value for name, value in options.items() if value is not None}
+    own = ("text.tokenizer", "text.vocab_size", "text.min_count", "text.rare", "text.split_by", "text.split_seed")
+    if look and (ignored := [name for name in own if name in said]):
+        raise UsageError(f"--look compares all tokenizers on all units, split by position: leave out {ignored[0]}.")
+    settings = read_settings("text", said, TextSettings)
     if look:
         source = corpora.resolve(text)
         if source.prepared:
-            raise UsageError(f"{source.prepared} is prepared text: name the text itself to look at it.")
-        own = ("tokenizer", "vocab_size", "min_count", "rare", "split_by", "split_seed")
-        if ignored := [name for name in own if getattr(settings, name) != getattr(TextSettings(), name)]:
-            raise UsageError(f"--look compares all tokenizers, and splits by position: leave out text.{ignored[0]}.")
+            raise UsageError(f"{shown(source.prepared)} is prepared text: name the text itself to look at it.")
+        if html and html.exists() and any(map(html.samefile, source.paths)):
+            raise UsageError(f"--html would write over the text itself, {shown(html)}: name another file.")
         _look(source, settings, html, json)
         return
     if out is None:
@@ -84,9 +91,9 @@ def prepare(
         print_json(result)
     else:
         print(
-            f"{out}: {len(data.train):,} ids to train on, {len(data.val):,} to validate on, {data.train.dtype.name}, "
-            f"{data.tokenizer.vocab_size:,} different {data.tokenizer.name}; {data.leaked:.2%} of the text to validate "
-            "on stands in the text to train on too"
+            f"{shown(out)}: {len(data.train):,} ids to train on, {len(data.val):,} to validate on, "
+            f"{data.train.dtype.name}, {data.tokenizer.vocab_size:,} different {data.tokenizer.name}; "
+            f"{data.leaked:.2%} of the text to validate on stands in the text to train on too"
             + (f", and {data.unknown:.2%} of its ids are unknown" if data.tokenizer.rare == "unknown" else "")
         )
 

@@ -51,14 +51,21 @@ def get_parameters(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight for name, weight in get_weights(model).items() if name not in buffers}
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights into a model. Raises `UsageError` for names and shapes that are not the model's."""
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Raise `UsageError` for names, shapes and types that are not those of the model's weights."""
     own = get_weights(model)
     for name in sorted(own.keys() ^ weights.keys()):
-        raise UsageError(f"the weight {name!r} is {'missing' if name in own else 'not one of this model'}.")
+        raise UsageError(f"the weight {name[:80]!r} is {'missing' if name in own else 'not one of this model'}.")
     for name, weight in weights.items():
         if weight.shape != own[name].shape:
             raise UsageError(f"the weight {name!r} is {tuple(weight.shape)}; the model's is {tuple(own[name].shape)}.")
+        if weight.dtype != own[name].dtype:
+            raise UsageError(f"the weight {name!r} is of {weight.dtype}; the model's is of {own[name].dtype}.")
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights into a model. Raises `UsageError` for weights that are not the model's."""
+    check_weights(model, weights)
     model.load_state_dict(dict(weights), strict=False)  # not strict: of tied weights one name is absent
 
 

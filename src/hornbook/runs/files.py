@@ -4,8 +4,12 @@ import errno
 import hashlib
 import json
 import os
+import re
+import stat
 import time
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -13,6 +17,10 @@ from typing import Any
 from hornbook.errors import UsageError
 
 PATIENCE = 20 if os.name == "nt" else 0  # times that a rename is asked for again, 50 ms apart
+MOST_BYTES = 1 << 30  # of a log: millions of steps
+MOST_JSON = 1 << 23  # bytes of any other JSON file
+MOST_VALUES = 1 << 19  # in it, half of them strings: each takes up to a hundred bytes of memory
+STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 
 
 def encode(text: str) -> bytes:
@@ -25,8 +33,9 @@ def to_json(value: object, indent: int | None = None) -> bytes:
     return encode(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent))
 
 
-def from_json(data: bytes, name: object) -> dict[str, Any]:
+def from_json(data: bytes | bytearray, name: object) -> dict[str, Any]:
     """Read one JSON object; UsageError naming `name` for anything else, also for a key that stands twice."""
+    _check_values(data, name)
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -39,33 +48,81 @@ def from_json(data: bytes, name: object) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice")
     return result
+
+
+def _check_values(data: bytes | bytearray, name: object) -> None:
+    if len(data) > MOST_VALUES:  # else they can't be as many
+        strings = (data.count(b'"') - data.count(b"\\")) // 2  # or more
+        outside = b"" if strings > MOST_VALUES // 2 else b"".join(STRING.split(bytes(data)))
+        if not outside or sum(map(outside.count, (b"[", b"{", b":", b","))) > MOST_VALUES:
+            raise UsageError(f"{name} cannot be read: it holds more than {MOST_VALUES:,} values")
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return what a file holds; UsageError, naming it, when it is missing or cannot be read."""
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Let each UsageError from within begin with `where`: the file that was read. What it quotes may be long."""
     try:
-        return path.read_bytes()
+        yield
+    except UsageError as error:
+        raise UsageError(f"{where}: {str(error)[:300]}") from None
+
+
+def check_plain(folder: Path) -> None:
+    """Raise UsageError for a link, a pipe or the like in a folder: what is written there would go elsewhere."""
+    try:
+        with os.scandir(folder) as inside:
+            for each in inside:
+                with suppress(FileNotFoundError):  # a checkpoint that a training has just removed
+                    _check_kind(folder / each.name, each.stat(follow_symlinks=False).st_mode)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def _check_kind(path: Path, mode: int) -> None:
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        what = "a link: put what it leads to in its place" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+        raise UsageError(f"{path} is {what}")
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytearray:
+    """Return what a file of at most so many bytes holds.
+
+    UsageError, naming it, when it is missing, longer, no file but a link, a pipe or the like, or cannot be read.
+    """
+    try:
+        about = path.lstat()
+        _check_kind(path, about.st_mode)
+        if about.st_size > most:
+            raise UsageError(f"{path} is damaged: it has {about.st_size:,} bytes, and should have {most:,} at most")
+        data = bytearray(about.st_size)
+        with path.open("rb") as file:
+            del data[file.readinto(data) :]
     except FileNotFoundError:
         raise UsageError(f"{path} is missing") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    return data
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; UsageError, one line that names the file, when there is none."""
-    return from_json(read_bytes(path), path)
+    return from_json(read_bytes(path, MOST_JSON), path)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON for people, durably; ValueError for NaN and the infinities."""
-    write_durably(path, to_json(value, indent=2) + b"\n")
+    """Write JSON for people, durably; ValueError for NaN and the infinities, UsageError for too much to be read."""
+    data = to_json(value, indent=2) + b"\n"
+    _check_values(data, path)
+    if len(data) > MOST_JSON:
+        raise UsageError(f"{path} would have {len(data):,} bytes, and could not be read: use a smaller vocabulary")
+    write_durably(path, data)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,13 +1,17 @@
 """What happened, one JSON object a line: appended to, cut back when a run resumes, never edited."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from hornbook.errors import UsageError
-from hornbook.runs.files import from_json, to_json, write_durably
+from hornbook.runs.files import from_json, read_bytes, to_json, write_durably
+
+LARGEST = 1e300  # of the numbers that can stand in a log
+BESIDE = {"val_loss": {"train_loss"}, "final_val_loss": {"characters", "bits_per_character", "bits_per_byte"}}
+TEXTS = {"sample", "at"}
 
 
 class Log:
@@ -25,11 +29,13 @@ class Log:
             raise ValueError(f"a line of a log needs its step: {record}")
         self._file.write(to_json(record) + b"\n")
 
-    def flush(self, durable: bool = False) -> None:
-        """Hand over the lines to the system and, if `durable`, wait until the disk has them."""
+    def flush(self) -> None:
+        """Hand over the lines to the system."""
         self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
+
+    def sync(self) -> None:
+        """Wait until the disk has the lines that were handed over."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush and close."""
@@ -65,20 +71,26 @@ def truncate_after(path: Path, step: int) -> None:
 
     UsageError naming file and line when a line is damaged.
     """
-    lines, records = _lines(path), read(path)
-    kept = b"".join(line for line, record in zip(lines, records, strict=True) if record["step"] <= step)
+    lines = zip(_lines(path), read(path), strict=True)
+    kept = b"".join(line for line, record in lines if record["step"] <= step)
     if path.exists() and path.stat().st_size > len(kept):
         write_durably(path, kept)
 
 
 def _record(line: bytes, name: str) -> dict[str, Any]:
     record = from_json(line, name)
-    if type(record.get("step")) is not int:
+    if type(step := record.get("step")) is not int or step < 0:
         raise UsageError(f"{name} is damaged: it names no step")
+    for key, value in record.items():
+        number = type(value) in (int, float) and -LARGEST < value < LARGEST
+        if not (type(value) is str if key in TEXTS else number) or BESIDE.get(key, set()) - record.keys():
+            raise UsageError(f"{name} is damaged: {key[:80]!r} is not what it should be, or lacks what belongs to it")
     return record
 
 
-def _lines(path: Path) -> list[bytes]:
+def _lines(path: Path) -> Iterator[bytes]:
     # Not splitlines, not text mode: U+2028 and others end a line there, and stand as they are in JSON.
-    data = path.read_bytes() if path.exists() else b""
-    return [line + b"\n" for line in data.split(b"\n")[:-1]]
+    data, start = read_bytes(path) if path.exists() else bytearray(), 0
+    while end := data.find(b"\n", start) + 1:
+        yield bytes(data[start:end])
+        start = end

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from hornbook.errors import UsageError
 from hornbook.training.recipe import Recipe
 
+MEMORY = ("step", "exp_avg", "exp_avg_sq")  # what AdamW remembers of a weight
+
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Make AdamW (Loshchilov, Hutter 2019) for a model; only matrices are decayed, not biases and gains."""
@@ -30,12 +32,20 @@ def get_memory(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 def load_memory(model: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Tensor]) -> None:
-    """Put back what `get_memory` returned. Raises `UsageError` for a name that is no weight of the model."""
+    """Put back what `get_memory` returned. Raises `UsageError` for what can't be remembered of the model's weights."""
     weights = dict(model.named_parameters())
+    names = {key.rpartition("/")[0] for key in memory}
+    for name in sorted(names - weights.keys()):
+        raise UsageError(f"the optimizer remembers {name[:80]!r}, which is not a weight of this model.")
+    for key in sorted(memory.keys() ^ {f"{name}/{what}" for name in names for what in MEMORY}):
+        raise UsageError(
+            f"{key[:80]!r} is {'nothing' if key in memory else 'missing of what'} the optimizer remembers."
+        )
     for key, value in memory.items():
         name, _, what = key.rpartition("/")
-        if name not in weights:
-            raise UsageError(f"the optimizer remembers {name!r}, which is not a weight of this model.")
+        shape = () if what == "step" else weights[name].shape
+        if (value.shape, value.dtype) != (shape, weights[name].dtype) or (what != "exp_avg" and (value < 0).any()):
+            raise UsageError(f"what the optimizer remembers as {key!r} is not of that weight.")
         # a copy in the weight's own place: what is read may be a view of a file
         where = "cpu" if what == "step" and weights[name].device.type == "cpu" else weights[name].device
         optimizer.state[weights[name]][what] = value.to(where, copy=True)
