@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from errno import ENOSPC
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +17,8 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
 from hornbook.presets import PRESETS, USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
-from hornbook.runs import board, environment, notes, picture
+from hornbook.runs import board, environment, lock, notes, picture
+from hornbook.runs.files import encode, read_bytes
 from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
 from hornbook.text import corpora, shards
@@ -27,9 +28,10 @@ from hornbook.text.shards import Shards
 from hornbook.text.units import on_circle
 from hornbook.training import baselines, forms
 from hornbook.training.budget import fit_steps
-from hornbook.training.devices import check_memory, choose_device, choose_dtype
+from hornbook.training.devices import choose_device, choose_dtype
 from hornbook.training.evaluate import check_comparable
 from hornbook.training.loop import fit, score_whole
+from hornbook.training.memory import advising, check_memory
 from hornbook.training.progress import Progress, teller
 from hornbook.training.task import Task
 
@@ -64,10 +66,12 @@ def train(
     tell = teller(progress)
     if not 0 <= seed < 1 << 64:
         raise UsageError(f"the seed is {seed}; it has to be from 0 to 2**64 - 1.")
-    asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed(settings or {})
-    budget = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype}
-    budget |= {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size}
-    asked = asked.changed({name: value for name, value in budget.items() if value is not None})
+    given = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype}
+    given |= {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size}
+    said = {name: value for name, value in given.items() if value is not None}
+    if twice := [name for name in settings or {} if name in said]:
+        raise UsageError(f"{twice[0]} is given twice, by itself and among the settings (--set): leave one out.")
+    asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed({**(settings or {}), **said})
     if asked.recipe.steps is None and asked.recipe.minutes is None:
         raise UsageError("say how long to train: --steps or --minutes.")
     ignored = [name for name in asked.changes if name.startswith("model.") and name[6:] not in USED_BY_BIGRAM]
@@ -96,12 +100,16 @@ def resume(path: str | Path, progress: TextIO | bool = True) -> Run:
         return run
     device = choose_device(config["device"])
     torch.set_num_threads(config["threads"])
-    model = build(run.model_config, config["seed"]).to(device)
-    data = run.data(tell)
-    steps, seed, dtype, landmarks = (config[name] for name in ("steps", "seed", "dtype", "landmarks"))
-    task = Task(model, run.model_config.block_size, data, run.recipe, steps, seed, dtype, landmarks)
     try:
-        return _fit(task, run.folder, tell)
+        with lock.hold(run.path), lock.at_work(run.path):
+            check_memory(run.model_config, run.recipe, run.size, device)
+            if any(run.folder.checkpoints_path.glob("step-*")):
+                run.weights()  # before a model is made, which may be larger than what is there
+            model = build(run.model_config, config["seed"]).to(device)
+            data = run.data(tell)
+            steps, seed, dtype, landmarks = (config[name] for name in ("steps", "seed", "dtype", "landmarks"))
+            task = Task(model, run.model_config.block_size, data, run.recipe, steps, seed, dtype, landmarks)
+            return _fit(task, run.folder, tell)
     finally:
         tell.clear()
 
@@ -137,10 +145,10 @@ def _train(
     asked = replace(asked, text=settings)
     with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
-    if tensorboard:
-        folder.board_path.mkdir()
-        tell.say(f"TensorBoard shows it with: tensorboard --logdir {folder.board_path}")
-    return _fit(task, folder, tell)
+        if tensorboard:
+            folder.board_path.mkdir()
+            tell.say(f"TensorBoard shows it with: tensorboard --logdir {folder.board_path}")
+        return _fit(task, folder, tell)
 
 
 def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
@@ -157,6 +165,26 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
     size = total(count_config(config))
     tell.say(f"model: {story.describe_model(config)}; {size:,} parameters")
     check_memory(config, asked.recipe, size, device)
+    with advising(config, asked.recipe, device):
+        task = _make_task(data, asked, config, seed, device, tell)
+    landmarks = task.landmarks
+    tell.say(
+        f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} {data.tokenizer.name}"
+        + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
+        + f"; {task.dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
+    )
+    tell.say(
+        f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of what "
+        f"follows what {landmarks['bigram']:.4f}"
+    )
+    _write_down(source, asked, task, config, folder)
+    return task
+
+
+def _make_task(
+    data: Shards, asked: Preset, config: ModelConfig, seed: int, device: torch.device, tell: Progress
+) -> Task:
+    """Build the model, find how many steps fit where a time was asked for, and race the forms of attention if asked."""
     model = build(config, seed).to(device)
     length = float(data.tokenizer.unit_characters[data.val[: baselines.COUNTED]].mean())  # of a unit, in characters
     landmarks = {
@@ -169,22 +197,12 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
         tell.now("plan: measuring how fast this machine is …")
         task = replace(task, steps=fit_steps(task, asked.recipe.minutes), model=build(config, seed).to(device))
         tell.clear()
-    tell.say(
-        f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} {data.tokenizer.name}"
-        + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
-        + f"; {dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
-    )
     if asked.forms:
         tell.now("comparing forms of attention …")
         rivals = {form: replace(config, attention=form) for form in asked.forms}
         laps = forms.race({form: replace(task, model=build(of, seed).to(device)) for form, of in rivals.items()})
         tell.clear()
         tell.say(f"attention in {len(laps)} forms, on the same weights and batches: {forms.tell(laps)}")
-    tell.say(
-        f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of what "
-        f"follows what {landmarks['bigram']:.4f}"
-    )
-    _write_down(source, asked, task, config, folder)
     return task
 
 
@@ -263,13 +281,12 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
     """Train until done or stopped; then score, draw and note what came out."""
     run = Run(folder)
     try:
-        outcome = fit(task, folder, tell)
+        with advising(run.model_config, task.recipe, task.device):
+            outcome = fit(task, folder, tell)
     except OSError as error:
-        if error.errno != ENOSPC:
-            raise
-        raise UsageError(
-            f"the disk is full: make room, then go on with `hornbook resume {folder.path}`; what was saved is whole."
-        ) from error
+        full = error.errno in (ENOSPC, EDQUOT)
+        why = "the disk is full: make room" if full else f"{folder.path} can't be written ({error.strerror}): mend that"
+        raise UsageError(f"{why}, then go on with `hornbook resume {folder.path}`; what was saved is whole.") from error
     if outcome != "stopped" and run.final is None:
         score_whole(task, folder, tell)
     tell.now("drawing the losses …")
@@ -288,8 +305,8 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
 
 def _is_told(run: Run) -> bool:
     """Say whether a run has come to its very end: scored, drawn and noted."""
-    noted = run.folder.notes_path.read_text(encoding="utf-8") if run.folder.notes_path.exists() else ""
-    return run.final is not None and run.folder.png_path.exists() and story.came_out(run)[0] in noted
+    noted = read_bytes(run.folder.notes_path) if run.folder.notes_path.exists() else b""
+    return run.final is not None and run.folder.png_path.exists() and encode(story.came_out(run)[0]) in noted
 
 
 def _opening(task: Task) -> str:

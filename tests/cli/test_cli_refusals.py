@@ -137,7 +137,7 @@ def test_an_empty_folder_that_the_user_made_is_taken_and_stays_where_it_can_not_
 
 def test_prepare_writes_over_nothing(refuses, hornbook):
     assert hornbook("prepare", "my.txt", "--out", "prepared").code == 0
-    refuses("prepare", "kn.txt", "--out", "prepared", says="already holds train.bin")
+    refuses("prepare", "kn.txt", "--out", "prepared", says="prepared is there already, and not an empty folder")
 
 
 def test_no_folder_for_runs_is_left_where_no_run_came_of_it(refuses, desk):
@@ -415,7 +415,6 @@ def test_a_setting_given_twice(refuses):
         (("--minutes", "inf"), "minutes"),
         (("--minutes", "0.0000001"), ["too few", "give --minutes "]),
         (("--device", "gpu", "--steps", "1"), "did you mean 'cpu'?"),
-        (("--dtype", "float16", "--steps", "1"), "did you mean"),
         (("--preset", "quik", "--steps", "1"), "did you mean 'quick'?"),
         (("--preset", "zzz", "--steps", "1"), "bigram, block, head"),
         (("--stepz", "1"), "--steps"),
@@ -531,6 +530,12 @@ def test_without_a_replacement_that_the_vocabulary_has(refuses, hornbook, desk):
             ("train", "my.txt", "--preset", "nanogpt-cpu", "--tokenizer", "bytes"),
             "compare by bits a character or a byte",
         ),
+        (("train", "my.txt", "--dtype", "float16", "--steps", "1"), "did you mean"),
+        (
+            ("train", "my.txt", "--steps", "1", "--set", "recipe.steps=2"),
+            "recipe.steps is given twice, by itself and among the settings (--set)",
+        ),
+        (("runs", "nowhere"), "nowhere is not a folder"),
         (("evaluate", "kn", "--random-batches", "3"), "compare by bits a character or a byte"),
         (("presets", "quik"), "did you mean 'quick'?"),
         (("presets", "quick", "--vocab-size", "0"), "vocab_size is 0"),
@@ -622,7 +627,7 @@ def test_a_disk_that_fills_up_while_preparing_leaves_nothing_behind(refuses, mon
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shards, "_move_tail", fail)
+    monkeypatch.setattr(shards, "_encode", fail)
     answer = refuses("prepare", "my.txt", "--out", "new", says="disk is full")
     assert "resume" not in answer.err, "there is no run to go on with"
 

@@ -373,3 +373,42 @@ def test_a_tokenizer_that_there_is_not(hornbook):
         answer = hornbook(*verb, "--tokenizer", "akshara")
         assert answer.code == 2
         assert "no tokenizer is named 'akshara'; did you mean 'aksharas'?" in answer.err
+
+
+def test_runs_are_listed_with_how_they_stand(hornbook, desk):
+    assert "no runs in runs: `hornbook train` makes one" in hornbook("runs").out
+    hornbook("train", "my.txt", "--steps", "2", *TINY)
+    hornbook("train", "my.txt", "--steps", "2", "--out", "runs/cut", *TINY)
+    (desk / "runs" / "cut" / "training.json").touch()  # as a kill leaves it, before the end
+    log = desk / "runs" / "cut" / "log.jsonl"
+    log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(keepends=True) if b"final" not in line))
+    (desk / "runs" / "bad").mkdir()
+    (desk / "runs" / "bad" / "config.json").write_bytes(b"{")
+    answer = hornbook("runs")
+    head, bad, cut, done, _, fault = answer.out.splitlines()
+    assert head.split() == ["run", "state", "step", "val", "size"]
+    assert bad.split() == ["runs/bad", "damaged", "0.0", "MB"]
+    assert cut.split()[:3] == ["runs/cut", "killed", "2/2"]
+    assert done.split()[:3] == ["runs/my-quick", "done", "2/2"]
+    assert fault.startswith("runs/bad/config.json cannot be read as JSON")
+    found = {each["path"]: each for each in hornbook("runs", "--json").json["runs"]}
+    assert found["runs/my-quick"]["state"] == "done"
+    assert found["runs/my-quick"]["val_loss"] == pytest.approx(float(done.split()[3]), abs=1e-4)
+    assert found["runs/my-quick"]["bytes"] > 10_000
+
+
+def test_show_verify_reads_every_checkpoint_again(hornbook, desk):
+    hornbook("train", "my.txt", "--steps", "4", *TINY, "recipe.keep_every=2")
+    answer = hornbook("show", "runs/my-quick", "--verify")
+    assert (answer.code, answer.out) == (0, "step-00000002: whole\nstep-00000004: whole\n")
+    damaged = desk / "runs" / "my-quick" / "checkpoints" / "step-00000002" / "weights.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\1")
+    answer = hornbook("show", "runs/my-quick", "--verify")
+    assert answer.code == 2
+    assert answer.out.splitlines()[0].endswith(
+        "weights.safetensors is damaged: its bytes are not those that were saved"
+    )
+    assert answer.err == "hornbook: 1 of 2 checkpoints in runs/my-quick are damaged\n"
+    verified = hornbook("show", "runs/my-quick", "--verify", "--json").json["verified"]
+    assert verified["step-00000004"] == ""
+    assert "damaged" in verified["step-00000002"]

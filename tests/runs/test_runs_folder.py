@@ -76,6 +76,7 @@ def test_an_explicit_place_must_be_free():
     Path("full").mkdir()
     Path("full/a.txt").touch()
     assert refusal(RunFolder.create, Path("full"), "x") == "full already holds something: name another --out"
+    Path("empty/checkpoints/a").touch()
     assert refusal(RunFolder.create, Path("empty"), "x") == "empty already holds something: name another --out"
     Path("file").touch()
     assert "no folder for the run can be made at file: " in refusal(RunFolder.create, Path("file"), "x")
@@ -85,27 +86,37 @@ def test_an_explicit_place_must_be_free():
 
 
 def test_threads_never_share_a_folder():
-    gate = Barrier(8)
+    gate, done = Barrier(8), Barrier(8)
 
-    def create(out):
+    def take(out):
         gate.wait()
         try:
-            return RunFolder.create(out, "a").path
-        except UsageError:
-            return None
+            with RunFolder.claim(out, "a") as folder:
+                done.wait()
+                return folder.path
+        except UsageError as error:
+            assert "is being trained" in str(error)
+            done.wait()
 
     with ThreadPoolExecutor(8) as pool:
         for n in range(20):
-            assert len(set(pool.map(create, [None] * 8))) == 8
-            Path(f"out-{n}").mkdir()
-            assert list(pool.map(create, [Path(f"out-{n}")] * 8)).count(None) == 7
-    assert len(list(Path("runs").iterdir())) == 160
+            assert len(set(pool.map(take, [None] * 8))) == 8
+            assert list(pool.map(take, [Path(f"out-{n}")] * 8)).count(None) == 7
+    assert not any(any(path.iterdir()) for path in Path().iterdir())  # no run was begun
 
 
-def test_of_two_that_saw_it_empty_one_takes_it(monkeypatch):
-    monkeypatch.setattr(Path, "iterdir", lambda path: iter(()))
-    RunFolder.create(Path("a"), "x")
-    assert refusal(RunFolder.create, Path("a"), "x") == "a already holds something: name another --out"
+def test_what_a_killed_process_left_before_its_run_began_is_in_nobody_s_way():
+    with pytest.raises(KeyboardInterrupt), RunFolder.claim(Path("a"), "x") as folder:
+        raise KeyboardInterrupt
+    assert not folder.path.exists()
+    left = ("environment.json", "vocabulary.json", ".config.json.0a.part", "training.json", ".lock")
+    folder.checkpoints_path.mkdir(parents=True)
+    for name in left:
+        (folder.path / name).touch()
+    with RunFolder.claim(Path("a"), "x") as again:
+        again.begin({}, {}, {})
+    assert RunFolder.open(Path("a")) == again
+    assert "already holds a run" in refusal(RunFolder.create, Path("a"), "x")
 
 
 def in_a_process(code):
@@ -204,4 +215,4 @@ def test_looking_imports_nothing_heavy():
         "print([m for m in ('torch', 'numpy', 'matplotlib', 'safetensors') if m in sys.modules])\n"
         "print(len([m for m in sys.modules if m.startswith('hornbook.runs.')]))"
     )
-    assert in_a_process(code).communicate()[0].splitlines() == ["[]", "9"]
+    assert in_a_process(code).communicate()[0].splitlines() == ["[]", "11"]

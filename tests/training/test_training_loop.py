@@ -182,7 +182,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step(
         loop.fit(poisoned(tiny_task(), 5, what), folder, silent)
     message = str(caught.value)
     became = re.fullmatch(
-        r"the loss became (nan|inf) at step 5; the newest checkpoint is from before\. "
+        rf"the {what} became (nan|inf) at step 5; the newest checkpoint is from before\. "
         r"Try a lower recipe\.learning_rate or more recipe\.warmup in a new run\.",
         message,
     )
@@ -196,6 +196,44 @@ def test_a_loss_that_is_no_number_stops_at_its_step(
     monkeypatch.setattr(loop, "SAVE_EVERY", 60.0)
     loop.fit(tiny_task(), whole, silent)
     assert content(folder.path) == content(whole.path)
+
+
+@pytest.mark.parametrize("at", [1, 6])
+@pytest.mark.parametrize("what", ["weight", "memory"])
+@pytest.mark.parametrize("number", [math.nan, -math.inf])
+def test_what_is_no_number_is_never_saved(tiny_task, new_folder, silent, monkeypatch, at, what, number):
+    """It is put into a weight, or into what the optimizer remembers of it, once the step's own loss is known."""
+    monkeypatch.setattr(loop, "SAVE_EVERY", -1.0)
+    made, folder, real = tiny_task(), new_folder(), TrainStep.__call__
+
+    def step(self, number_of_step, *batch):
+        result = real(self, number_of_step, *batch)
+        if number_of_step == at:
+            weight = dict(self.model.named_parameters())["norm.weight"]
+            of = weight if what == "weight" else self.optimizer.state[weight]["exp_avg"]
+            of.data[0] = number
+        return result
+
+    monkeypatch.setattr(TrainStep, "__call__", step)
+    with pytest.raises(UsageError) as caught:
+        loop.fit(made, folder, silent)
+    said = str(caught.value)  # the save says it, or the next step's loss does before that
+    saving = re.match(rf"'norm\.weight(/exp_avg)?' holds NaN or an infinity at step {at},", said)
+    assert saving or re.match(rf"the (train )?loss became (nan|inf) at step ({at}|{at + 1});", said), said
+    newest = checkpoints.latest(folder, unexpected)
+    assert newest.step == at - 1
+    for tensors in (newest.weights(), newest.optimizer()):
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_every_nth_checkpoint_is_kept_when_asked_for(tiny_task, new_folder, silent, monkeypatch, content):
+    folder, resumed = new_folder(), new_folder()
+    loop.fit(tiny_task(steps=9, keep_every=2, evaluate_every=9), folder, silent)
+    assert set(steps_kept(folder)) >= {2, 4, 6, 8, 9}
+    assert set(steps_kept(folder)) <= {0, 2, 4, 6, 8, 9}
+    monkeypatch.setattr(loop, "SAVE_EVERY", -1.0)
+    loop.fit(tiny_task(steps=9, keep_every=2, evaluate_every=9), resumed, silent)
+    assert content(resumed.path) == content(folder.path)
 
 
 def test_a_rate_far_too_high_is_told_of(tiny_task, new_folder, silent):

@@ -26,7 +26,7 @@ def test_each_field_with_a_number_is_bounded():
 
 
 def test_what_is_counted_is_at_least_1_and_what_can_be_absent_at_least_0():
-    at_least_1 = {"steps", "batch_size", "accumulate", "evaluate_every", "evaluate_on", "early_stop"}
+    at_least_1 = {"steps", "batch_size", "accumulate", "evaluate_every", "evaluate_on", "early_stop", "keep_every"}
     assert {name for name, (least, _) in BOUNDS.items() if least == 1} == at_least_1
     assert {name for name, (least, _) in BOUNDS.items() if least == 0} == BOUNDS.keys() - at_least_1
 

@@ -7,6 +7,7 @@ VERBS = {
     "resume": "go on with a run that was stopped or killed",
     "evaluate": "score a run on its validation text, or on another",
     "generate": "let a run write",
+    "runs": "list the runs in a folder, and how each stands",
     "show": "tell the story of a run",
     "trace": "follow a word through a trained model; draw the architecture of a preset",
     "source": "print the model of a run or a preset, and its training, as one file",

@@ -6,6 +6,7 @@ when whole, to a name that never existed: nothing is replaced, and "the latest" 
 
 import errno
 import hashlib
+import math
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from hornbook.errors import UsageError
 from hornbook.runs.files import (
+    MOST_JSON,
     from_json,
     move,
     read_bytes,
-    read_json,
     sha256_of,
     sync_folder,
     to_json,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 MANIFEST = "manifest.json"
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "C64": "complex64", "BOOL": "bool"}
+DTYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8"}
+MOST_DIMENSIONS = 8  # of a tensor
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,20 @@ class Checkpoint:
 
     def weights(self) -> dict[str, "Tensor"]:
         """Return the model's tensors, on the CPU."""
-        return _tensors(self._read(WEIGHTS))
+        return _tensors(self._read(WEIGHTS), self.path / WEIGHTS)
 
     def optimizer(self) -> dict[str, "Tensor"]:
         """Return the optimizer's tensors, on the CPU."""
-        return _tensors(self._read(OPTIMIZER))
+        return _tensors(self._read(OPTIMIZER), self.path / OPTIMIZER)
 
     def state(self) -> dict[str, Any]:
         """Return what else training goes on from."""
         return from_json(self._read(STATE), self.path / STATE)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> bytearray:
         # Hashed anew at each reading: the bytes that are used are those that were checked.
-        data, (_, files) = read_bytes(self.path / name), _manifest(self.path)
+        _, files = _manifest(self.path)
+        data = read_bytes(self.path / name, most=files[name]["bytes"])
         if files[name] != _entry(data):
             raise UsageError(f"{self.path / name} is damaged: its bytes are not those that were saved")
         return data
@@ -83,11 +88,18 @@ def save(
 ) -> Checkpoint:
     """Save a checkpoint durably and return it. Tensors must be contiguous, and tied ones given once.
 
-    A step that is there already and whole is returned as it is; UsageError if its weights are others. One that
-    is damaged is moved aside. OSError (a full disk) leaves everything older as it was.
+    UsageError, and nothing saved, where one holds NaN or an infinity. A step that is there already and whole is
+    returned as it is; UsageError if its weights are others. One that is damaged is moved aside. OSError (a full disk)
+    leaves everything older as it was.
     """
     from safetensors.torch import save as to_safetensors
 
+    for name, tensor in (*weights.items(), *optimizer.items()):
+        if not tensor.isfinite().all():
+            raise UsageError(
+                f"{name!r} holds NaN or an infinity at step {step}, and was not saved: the newest checkpoint is from "
+                "before. Try a lower recipe.learning_rate or more recipe.warmup in a new run."
+            )
     files = {
         WEIGHTS: to_safetensors(dict(weights)),
         OPTIMIZER: to_safetensors(dict(optimizer)),
@@ -112,7 +124,7 @@ def save(
         temporary.mkdir()
         for name, data in (*files.items(), (MANIFEST, to_json(manifest, indent=2) + b"\n")):
             write_new(temporary / name, data)
-            if sha256_of(temporary / name) != hashlib.sha256(data).hexdigest():
+            if sha256_of(temporary / name) != (entries.get(name) or _entry(data))["sha256"]:
                 raise OSError(errno.EIO, "the disk gave back other bytes than were written", str(path / name))
         sync_folder(temporary)
         move(temporary, path)
@@ -152,6 +164,18 @@ def latest(folder: RunFolder, report: Callable[[str], None]) -> Checkpoint:
     raise UsageError(f"{what or f'{folder.path} has no checkpoint yet'}: train it again with another --out")
 
 
+def verify_all(folder: RunFolder) -> dict[str, str]:
+    """Read and hash every checkpoint; return what is wrong with each by its name, "" where it is whole."""
+    faults = {}
+    for path in _paths(folder):
+        try:
+            Checkpoint.open(path).verify()
+            faults[path.name] = ""
+        except UsageError as error:
+            faults[path.name] = str(error)
+    return faults
+
+
 def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpoint:
     """Return the checkpoint of `step` if it is whole, else the newest that is; `report` gets a line on each that isn't.
 
@@ -170,17 +194,19 @@ def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpo
     return newest
 
 
-def prune(folder: RunFolder, keep: set[int]) -> None:
-    """Remove the checkpoints older than the newest that is whole, but for those whose step is in `keep`.
+def prune(folder: RunFolder, keep: Callable[[int], bool]) -> None:
+    """Remove the checkpoints older than the newest that is whole, but for those whose step `keep` is true of.
 
     Damaged ones that are newer stay: training will come to them and move them aside. UsageError when none is whole.
     """
     found = all_checkpoints(folder)
     newest = latest(folder, lambda line: None).step if found else 0
-    for checkpoint in found:
-        if checkpoint.step < newest and checkpoint.step not in keep:
-            # Out of sight first: a folder half removed would look like a damaged checkpoint.
-            move(checkpoint.path, checkpoint.path.with_name(f".removing-{checkpoint.step}-{token_hex(4)}"))
+    old = [checkpoint for checkpoint in found if checkpoint.step < newest and not keep(checkpoint.step)]
+    for checkpoint in old:
+        # Out of sight first, on the disk too: a folder half removed would look like a damaged checkpoint.
+        move(checkpoint.path, checkpoint.path.with_name(f".removing-{checkpoint.step}-{token_hex(4)}"))
+    if old:
+        sync_folder(folder.checkpoints_path)
     _sweep(folder.checkpoints_path)
 
 
@@ -188,28 +214,53 @@ def _name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _entry(data: bytes) -> dict[str, Any]:
+def _entry(data: bytes | bytearray) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
 def _manifest(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     file = path / MANIFEST
-    manifest = read_json(file)
+    data = read_bytes(file, MOST_JSON)
+    manifest = from_json(data, file)
     check_format(manifest, file)
     step, files = manifest.get("step"), manifest.get("files")
     if not isinstance(files, dict) or files.keys() != {WEIGHTS, OPTIMIZER, STATE}:
         raise UsageError(f"{file} is damaged: it does not list the files of a checkpoint")
-    if not all(isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()):
-        raise UsageError(f"{file} is damaged: it lacks the hash of a file")
+    for entry in files.values():
+        if not isinstance(entry, dict) or [type(entry.get(key)) for key in ("sha256", "bytes")] != [str, int]:
+            raise UsageError(f"{file} is damaged: it lacks the hash of a file, or its size")
     if type(step) is not int or path.name != _name(step):
-        raise UsageError(f"{file} is damaged or from elsewhere: it belongs to step {step}")
+        raise UsageError(f"{file} is damaged or from elsewhere: it belongs to step {str(step)[:80]}")
+    if data != to_json(manifest, indent=2) + b"\n":  # a space that was none, 1 that was 01: harmless, but damage
+        raise UsageError(f"{file} is damaged: it is not written as it was saved")
     return step, files
 
 
-def _tensors(data: bytes) -> dict[str, "Tensor"]:
-    from safetensors.torch import load
+def _tensors(data: bytearray, file: Path) -> dict[str, "Tensor"]:
+    """Return the tensors of a safetensors file: they are its bytes, not copies.
 
-    tensors: dict[str, Tensor] = load(data)
+    The format's own library would take a name that stands twice, and more than a second for a header of 100,000.
+    """
+    import torch
+
+    place = start = 8 + int.from_bytes(data[:8], "little")
+    header, tensors = from_json(data[8 : min(start, MOST_JSON)], file), dict[str, "Tensor"]()
+    header.pop("__metadata__", None)
+    for name, said in header.items():
+        try:
+            dtype, shape, (begin, end) = getattr(torch, DTYPES[said["dtype"]]), said["shape"], said["data_offsets"]
+            if len(shape) > MOST_DIMENSIONS or not all(0 <= n <= len(data) for n in shape):
+                raise ValueError("no tensor has such a shape")
+            if (start + begin, end) != (place, begin + math.prod(shape) * dtype.itemsize):
+                raise ValueError("it stands in another place than it should")
+            tensor = torch.frombuffer(data, dtype=torch.uint8)[place : start + end].view(dtype).view(shape)
+            if not all(part.isfinite().all() for part in tensor.flatten().split(1 << 20)):
+                raise ValueError("it holds NaN or an infinity")
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(f"{file} is damaged at {name[:80]!r}: {str(error)[:80]}") from None
+        tensors[name], place = tensor, start + end
+    if place != len(data):
+        raise UsageError(f"{file} is damaged: it does not end where its last tensor does")
     return tensors
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hornbook.errors import UsageError, nearest
-from hornbook.runs.files import read_json, sync_folder, write_json
+from hornbook.runs import lock
+from hornbook.runs.files import check_plain, read_json, sync_folder, write_json
 
 FORMAT = 1  # of the run folder; grows when an older hornbook could not read a newer run
 RUNS = Path("runs")  # where runs go that were given no place
 NAME_BYTES = 100  # of UTF-8: file systems stop at 255, Windows at 260 for a whole path
+UNBEGUN = {lock.LOCK, lock.AT_WORK, "environment.json", "vocabulary.json", "checkpoints"}  # there before the config
 RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in ("COM", "LPT") for n in range(10)}
 
 
@@ -50,35 +52,52 @@ class RunFolder:
     def create(cls, out: Path | None, label: str) -> "RunFolder":
         """Make an empty folder for a run: `out`, or the first of runs/<label>, runs/<label>-2, … not taken.
 
-        No two processes are given the same one. UsageError when `out` holds anything or cannot be made.
+        UsageError when `out` holds anything or cannot be made.
         """
         try:
-            return cls(_take_free(file_name(label)) if out is None else _take(out))
+            folder = cls(_take_free(file_name(label)) if out is None else out)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            check_free(folder.path)
+            folder.checkpoints_path.mkdir(exist_ok=True)
         except OSError as error:
             where = RUNS if out is None else out
             raise UsageError(
                 f"no folder for the run can be made at {where}: {error.strerror}; name another --out"
             ) from None
+        return folder
 
     @classmethod
     @contextmanager
     def claim(cls, out: Path | None, label: str) -> Iterator["RunFolder"]:
-        """Do what `create` does; if what follows fails before a run has begun, remove all folders that were made."""
+        """Do what `create` does, and hold the folder (`lock.py`): of several processes that ask for it, one gets it.
+
+        If no run is begun there, all folders that were made are removed.
+        """
         wanted = (RUNS, *RUNS.parents) if out is None else (out, *out.parents)
         made = [path for path in wanted if not path.exists()]
         folder = cls.create(out, label)
         if out is None:
             made.insert(0, folder.path)
         try:
-            yield folder
-        except BaseException:
-            if not folder.config_path.exists():
-                for path in (folder.environment_path, folder.vocabulary_path):
-                    path.unlink(missing_ok=True)
-                with suppress(OSError):  # raised by the first that holds anything
-                    for path in (folder.checkpoints_path, *made):
-                        path.rmdir()
-            raise
+            with lock.hold(folder.path):
+                check_free(folder.path)  # now that nobody else can begin one
+                try:
+                    with lock.at_work(folder.path):
+                        yield folder
+                finally:
+                    if not folder.config_path.exists():
+                        folder._clear()
+        finally:
+            with suppress(OSError):  # raised by the first that holds anything
+                for path in made:
+                    path.rmdir()
+
+    def _clear(self) -> None:
+        """Remove what was made for a run that never began."""
+        with suppress(OSError):
+            self.checkpoints_path.rmdir()
+            for name in UNBEGUN - {self.checkpoints_path.name}:
+                (self.path / name).unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -89,6 +108,9 @@ class RunFolder:
         folder = cls(path)
         if not folder.config_path.exists():
             raise UsageError(f"{path} is not a run, it has no config.json; {_hint(path)}")
+        check_plain(path)
+        if folder.checkpoints_path.is_dir():
+            check_plain(folder.checkpoints_path)
         check_format(folder.config(), folder.config_path)
         return folder
 
@@ -125,8 +147,13 @@ def check_format(record: dict[str, Any], path: Path) -> None:
 
 
 def check_free(out: Path) -> None:
-    """Raise UsageError unless a run could be made at `out`: it is not there, or an empty folder."""
-    if out.is_dir() and any(out.iterdir()):
+    """Raise UsageError unless a run could be made at `out`: it is not there, or an empty folder.
+
+    What a process made that was killed before its run began counts for nothing.
+    """
+    left = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    unbegun = {name for name in left if name in UNBEGUN or name.endswith(".part")}
+    if left - unbegun or any((out / "checkpoints").glob("*")):
         raise UsageError(_taken(out))
 
 
@@ -150,18 +177,8 @@ def _take_free(name: str) -> Path:
         except FileExistsError:
             continue
         sync_folder(RUNS)
-        return _take(path)
+        return path
     raise AssertionError("counting never ends")
-
-
-def _take(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    check_free(path)
-    try:
-        (path / "checkpoints").mkdir()  # of several processes that saw it empty, one can
-    except FileExistsError:
-        raise UsageError(_taken(path)) from None
-    return path
 
 
 def _taken(path: Path) -> str:

@@ -8,21 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from hornbook.errors import UsageError
 from hornbook.model.weights import get_weights, load_weights
 from hornbook.runs import board, checkpoints, log, samples
+from hornbook.runs.files import naming
 from hornbook.runs.folder import RunFolder
 from hornbook.training.evaluate import evaluate
 from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
 from hornbook.training.pace import Pace
 from hornbook.training.progress import Progress, bar
+from hornbook.training.saving import Saver
 from hornbook.training.schedule import evaluation_steps, learning_rate
 from hornbook.training.step import TrainStep
 from hornbook.training.stopping import StopSignals
 from hornbook.training.task import Task, check_finite
 
-SAVE_EVERY = 60.0  # seconds: what a power cut may cost, between evaluations
+SAVE_EVERY = 30.0  # seconds: what a power cut may cost, between evaluations
 READ_EVERY = 0.5  # seconds: how often the losses of the steps are fetched from the device
 SCORED_AT_END = 1 << 22  # units of the validation split; `hornbook evaluate` scores what is beyond
 
@@ -50,6 +54,10 @@ class _Loop:
         steps = evaluation_steps(task.steps, task.recipe.evaluate_every)
         self.to_look = {step for step in steps if step > self.step}
         self.looks = log.evaluations(records)
+        if self.step >= 0 and not (self.looks and records[-1]["step"] == self.step <= task.steps):
+            raise UsageError(
+                f"{folder.log_path} does not go to step {self.step:,}, as the checkpoints do: put it back."
+            )
         self.finished = bool(self.looks) and self._early()
         self.losses: list[tuple[int, Tensor, Tensor]] = []  # of the steps not yet in the log
         self.loss = math.nan  # the newest that is
@@ -62,8 +70,9 @@ class _Loop:
             return -1  # nothing has happened yet, not even the first look
         saved = checkpoints.latest(self.folder, self.progress.say)
         self.progress.say(f"going on from step {saved.step:,} of {self.task.steps:,}")
-        load_weights(self.task.model, saved.weights())
-        load_memory(self.task.model, self.optimizer, saved.optimizer())
+        with naming(saved.path):
+            load_weights(self.task.model, saved.weights())
+            load_memory(self.task.model, self.optimizer, saved.optimizer())
         return saved.step
 
     def run(self) -> str:
@@ -77,7 +86,7 @@ class _Loop:
                     self.losses.append((self.step, loss, norm))
                 if self.step in self.to_look:
                     self._look()
-                elif time.monotonic() - self.saved_at > SAVE_EVERY:
+                elif self._is_kept(self.step) or time.monotonic() - self.saved_at > SAVE_EVERY:
                     self._save()
                 self._show()
             if self.losses:
@@ -93,6 +102,7 @@ class _Loop:
             log.Log(self.folder.log_path) as self.log,
             log.Log(self.folder.times_path) as self.times,
             board.open_board(self.folder, self.step) as self.board,
+            Saver() as self.saver,
         ):
             yield
 
@@ -105,7 +115,8 @@ class _Loop:
         """Move the losses into the log. Only here does the loop wait for the device."""
         for step, loss, norm in self.losses:
             self.loss, length = loss.item(), norm.item()
-            check_finite(self.loss + length, step)
+            check_finite(self.loss, "loss", step)
+            check_finite(length, "gradient", step)
             rate = learning_rate(step, self.task.steps, self.task.recipe)
             self._note({"step": step, "batch_loss": self.loss, "gradient_norm": length, "lr": rate})
         self.losses.clear()
@@ -146,17 +157,27 @@ class _Loop:
         return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
 
     def _save(self) -> None:
-        """Write what is needed to go on from here; keep the newest and the best."""
+        """Have what is needed to go on from here written, from a copy; the newest, the best and the kept stay."""
         self._read_losses()
         with self.pace.pause():
-            self.log.flush(durable=True)
-            self.times.flush()
-            self.board.flush()
-            weights = {name: weight.contiguous() for name, weight in get_weights(self.task.model).items()}
-            memory = get_memory(self.task.model, self.optimizer)
-            checkpoints.save(self.folder, self.step, weights, memory, {"step": self.step})
-            checkpoints.prune(self.folder, {self.step, log.best(self.looks)["step"]})
+            for lines in (self.log, self.times, self.board):
+                lines.flush()
+            parts = get_weights(self.task.model), get_memory(self.task.model, self.optimizer)
+            weights, memory = ({name: copied(each) for name, each in part.items()} for part in parts)
+            step, best = self.step, log.best(self.looks)["step"]
+
+            def write() -> None:
+                self.log.sync()  # a checkpoint never knows of a step that the log does not
+                checkpoints.save(self.folder, step, weights, memory, {"step": step})
+                checkpoints.prune(self.folder, lambda old: old in (step, best) or self._is_kept(old))
+
+            self.saver.start(write)
         self.saved_at = time.monotonic()
+
+    def _is_kept(self, step: int) -> bool:
+        """Say whether the recipe asks for the checkpoint of this step to be kept."""
+        every = self.task.recipe.keep_every
+        return every is not None and step > 0 and step % every == 0
 
     def _speed(self) -> str:
         return self.pace.told(self.step, self.task.steps - self.step, len(self.to_look))
@@ -165,11 +186,17 @@ class _Loop:
         return f"{bar(self.step, self.task.steps)} {self.step:,}/{self.task.steps:,}"
 
     def _show(self) -> None:
-        """Show the live line, and see twice a second that all is well."""
+        """Show the live line, and see that all is well: of the losses, twice a second."""
+        self.saver.check()
         if time.monotonic() - self.read_at > READ_EVERY:
             self._read_losses()
         val = f"  val {self.looks[-1]['val_loss']:.3f}" if self.looks else ""
         self.progress.now(f"{self._where()}  loss {self.loss:.3f}{val}{self._speed()}")
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """Return a copy on the CPU, in the order in which it is read."""
+    return tensor.clone(memory_format=torch.contiguous_format).cpu()
 
 
 def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, Any]:

@@ -25,6 +25,7 @@ BOUNDS = {
     "clip": (0, 10**6),
     "evaluate_every": (1, 10**9),
     "evaluate_on": (1, 65_536),
+    "keep_every": (1, 10**9),
     "random_batches": (0, 10**6),
     "early_stop": (1, 10**9),
     "sample_length": (0, 10**6),
@@ -64,6 +65,8 @@ class Recipe:
     """steps from one evaluation to the next; if not said, eight in a run, and one early"""
     evaluate_on: int = 65_536
     """characters of each split that an evaluation scores, evenly spaced, at most"""
+    keep_every: int | None = None
+    """save every so many steps and keep those checkpoints; else only the newest and the best stay"""
     random_batches: int = 0
     """also score as many random batches of each split, as others report it"""
     early_stop: int | None = None

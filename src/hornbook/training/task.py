@@ -20,11 +20,11 @@ from hornbook.training.evaluate import evaluate, random_batches
 from hornbook.training.recipe import Recipe
 
 
-def check_finite(loss: float, step: int) -> None:
-    """Raise `UsageError` for a loss that is no number any more."""
-    if not math.isfinite(loss):
+def check_finite(value: float, what: str, step: int) -> None:
+    """Raise `UsageError` for a figure that is no number any more."""
+    if not math.isfinite(value):
         raise UsageError(
-            f"the loss became {loss} at step {step}; the newest checkpoint is from before. Try a lower "
+            f"the {what} became {value} at step {step}; the newest checkpoint is from before. Try a lower "
             "recipe.learning_rate or more recipe.warmup in a new run."
         )
 
@@ -64,7 +64,7 @@ class Task:
         as_much = min(recipe.evaluate_on, len(self.shards.val) - 1)  # of both, so that the gap means something
         for name, ids in (("train", self.shards.train), ("val", self.shards.val)):
             score = evaluate(self.model, ids, self.block_size, tokenizer, at_most=as_much, dtype=self.dtype)
-            check_finite(score.loss, step)
+            check_finite(score.loss, f"{name} loss", step)
             record |= {f"{name}_loss": score.nats_per_character, f"{name}_slice": score.units}
             if recipe.random_batches:
                 n, rows = recipe.random_batches, recipe.batch_size

@@ -1,0 +1,69 @@
+"""What saving costs a training: the same steps with a checkpoint every so many seconds, and without one.
+
+    python bench/saving.py my.txt --preset shakespeare-10m
+
+The two are timed in turns, `--rounds` times. `--json FILE` also writes the figures.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import hornbook as hb
+from hornbook.training import loop
+from hornbook.training.step import TrainStep
+
+SETTINGS = {"recipe.evaluate_on": 256, "recipe.sample_length": 0, "recipe.evaluate_every": 10**9}
+
+
+def seconds(text: Path, preset: str, steps: int, save_every: float) -> float:
+    """Return the seconds from the end of the first step to the end of the last, the saves between among them."""
+    ends, real = list[float](), TrainStep.__call__
+
+    def step(self: TrainStep, *words: Any) -> Any:
+        result = real(self, *words)
+        result[0].item()
+        ends.append(time.perf_counter())
+        return result
+
+    before, loop.SAVE_EVERY = loop.SAVE_EVERY, save_every
+    TrainStep.__call__ = step  # type: ignore[method-assign]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            hb.train(text, preset, out=Path(folder) / "run", settings=SETTINGS, steps=steps, progress=False)
+    finally:
+        TrainStep.__call__ = real  # type: ignore[method-assign]
+        loop.SAVE_EVERY = before
+    return ends[-1] - ends[0]
+
+
+def main() -> None:
+    """Print the seconds of each round, and by how much saving made them longer."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--preset", default="shakespeare-10m")
+    parser.add_argument("--every", type=float, default=30.0, help="seconds from one save to the next")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long a side of a round is")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    a_step = seconds(asked.text, asked.preset, 4, 1e9) / 3
+    steps = max(4, round(60 * asked.minutes / a_step) + 1)
+    ratios = []
+    for number in range(asked.rounds):
+        pair = {}
+        for save_every in sorted((asked.every, 1e9), reverse=bool(number % 2)):
+            pair[save_every] = seconds(asked.text, asked.preset, steps, save_every)
+        ratios.append(pair[asked.every] / pair[1e9])
+        print(f"{steps - 1} steps: {pair[1e9]:.2f} s, with saves {pair[asked.every]:.2f} s: {ratios[-1] - 1:+.2%}")
+    print(f"median: {statistics.median(ratios) - 1:+.2%} for a save every {asked.every:g} s")
+    if asked.json:
+        asked.json.write_text(json.dumps({"steps": steps - 1, "ratios": ratios}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
