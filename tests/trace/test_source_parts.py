@@ -90,7 +90,14 @@ class Stranger(nn.Module):
         return self.project(x)
 
 
+def scaled(scale: float, config: ModelConfig, site: str) -> nn.Module:
+    """Make a part that is told how large it is first."""
+    return Gated(config, site, scale=scale)
+
+
 more = partial(Gated, scale=0.5)
+first = partial(scaled, 0.5)
+opaque = partial(Gated, scale=torch.ones(2))
 inner = (lambda: type("Made", (Gated,), {}))()
 '''
 
@@ -120,7 +127,7 @@ def printed_with(part, **settings):
     return names, text, build(config, 1, parts)
 
 
-@pytest.mark.parametrize("part", ["Gated", "MLP", "made", "more"])
+@pytest.mark.parametrize("part", ["Gated", "MLP", "made", "more", "first"])
 @pytest.mark.parametrize("bias", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_part_from_a_table_comes_out(mine, part, bias):
     made = mine.__dict__[part]
@@ -149,6 +156,7 @@ def test_a_part_from_a_table_comes_out(mine, part, bias):
     [
         (lambda mine: mine.inner, "my_parts.Made can't be printed"),
         (lambda mine: mine.Stranger, "it imports safetensors"),
+        (lambda mine: mine.opaque, "an argument can't be printed: a Tensor fixed by `partial`"),
     ],
 )
 def test_what_can_not_be_printed_is_named(mine, make, says):

@@ -66,6 +66,16 @@ def test_it_writes_what_the_run_writes(run, printed, tmp_path):
     assert python(printed, weights, "ನದಿ", "the", cwd=tmp_path) == run.generate("ನದಿ the") + "\n"  # 31 times the block
 
 
+def test_an_unknown_letter_is_said_in_one_line_before_anything_is_trained(run, printed, tmp_path):
+    (weights,) = [c.path / "weights.safetensors" for c in run.checkpoints if c.step == run.checkpoint.step]
+    for path in (weights, cached_folder(run.config["text"]["ids"])):
+        words = [sys.executable, "-I", str(printed), str(path), "the Ω"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=120)
+        (line,) = done.stderr.decode("utf-8").splitlines()
+        assert line.startswith("the model does not know ")
+        assert (done.returncode, done.stdout) == (1, b"")
+
+
 def test_without_a_word_it_writes_with_the_runs_own_weights(run, printed, tmp_path):
     assert python(printed, cwd=tmp_path) == run.generate() + "\n"
 

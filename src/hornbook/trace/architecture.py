@@ -7,7 +7,7 @@ Nothing is known beforehand: where a residual stream is tapped, and what is adde
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -93,18 +93,16 @@ def architecture(model: Any, config: ModelConfig) -> Architecture:
     whole = root.children[0]
     surveyor = _Surveyor(T)
     blocks = set(getattr(model, "blocks", ()))
-    seen: list[Box | tuple[str, tuple[Box | Tap | Add, ...]]] = []
+    seen: list[Box | Group] = []
     for call in whole.children:
         if call.module in blocks:
-            seen.append((call.part, tuple(surveyor.steps(call))))
+            seen.append(Group(call.part, 1, tuple(surveyor.steps(call))))
         elif rows := surveyor.rows(call):
             seen.append(Box(rows, branch=False))
     steps: list[Box | Group] = []
     for step, alike in groupby(seen):
-        if isinstance(step, Box):
-            steps.extend(Box(step.rows, branch=False) for _ in alike)
-        else:
-            steps.append(Group(step[0], len(list(alike)), step[1]))
+        times = len(list(alike))
+        steps += [step] * times if isinstance(step, Box) else [replace(step, times=times)]
     return Architecture(_legend(config), tuple(steps), surveyor.shape(whole), total(count(model)))
 
 
@@ -156,7 +154,10 @@ class _Surveyor:
             first, *others = alike
             rows = self.rows(first, depth + 1, 1 + len(others))
             for other in others:  # counted, but not shown
-                rows = tuple(_plus(a, b) for a, b in zip(rows, self.rows(other, depth + 1), strict=True))
+                more = self.rows(other, depth + 1)
+                rows = tuple(
+                    replace(a, parameters=a.parameters + b.parameters) for a, b in zip(rows, more, strict=True)
+                )
             inside.extend(rows)
         self.counted.update(new)
         made_of = f"{call.part} {module.p:g}" if isinstance(module, Dropout) else call.part
@@ -165,7 +166,3 @@ class _Surveyor:
         name = "heads" if call.name.isdigit() else call.name
         here = Row(name, made_of, self.shape(call), sum(p.numel() for p in new), depth, times)
         return (here, *inside)
-
-
-def _plus(row: Row, other: Row) -> Row:
-    return Row(row.name, row.made_of, row.shape, row.parameters + other.parameters, row.depth, row.times)

@@ -24,7 +24,7 @@ WIDEST = 105  # columns of a statement that something was written into, without 
 def merged(forest: Trees) -> Trees:
     """Return definitions with all written into one another that reads better so, each step as often as it can be."""
     forest = copy.deepcopy(forest)
-    for step in (maker, other_name, local_name, one_expression):
+    for step in (maker, local_name, one_expression):
         while step(forest):
             pass
     return forest
@@ -51,16 +51,6 @@ def rename(nodes: Iterable[ast.AST], old: str, new: str) -> None:
     for node in (n for tree in nodes for n in ast.walk(tree)):
         if isinstance(node, ast.Name) and node.id == old:
             node.id = new
-
-
-def other_name(forest: Trees) -> bool:
-    """A setting that is another one."""
-    for token, node in forest.items():
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in forest:
-            del forest[token]
-            rename(forest.values(), token, node.value.id)
-            return True
-    return False
 
 
 def maker(forest: Trees) -> bool:
@@ -108,41 +98,27 @@ def width(node: ast.AST) -> int:
     return len(re.sub(r"\bhb\d+_", "", ast.unparse(node).split("\n")[0]))
 
 
-def expression_of(node: Any) -> Any:
-    """Return the expression that is all of a function, or of a class that only fixes what the one above it is given."""
-    if not isinstance(node, ast.ClassDef):
-        return None if getattr(node, "decorator_list", None) else trees.result_of(node)
-    (init, *others) = trees.body_of(node)
-    call = copy.copy(trees.result_of(init))
-    if others or not isinstance(call, ast.Call) or ast.unparse(call.func) != "super().__init__" or init.args.args[1:]:  # type: ignore[attr-defined]
-        return None
-    call.func = node.bases[0]
-    return call
-
-
 def one_expression(forest: Trees) -> bool:
-    """A function of one expression that is called in one place; a class that is another one, wherever it is called."""
+    """A function of one expression that is called in one place."""
     for token, node in forest.items():
-        if (result := expression_of(node)) is None or not (found := called_in(forest, token)):
+        result = trees.result_of(node)
+        if not result or node.decorator_list or len(found := called_in(forest, token)) != 1:
             continue
-        words = [arg.arg for arg in trees.parameters(node)] if isinstance(node, ast.FunctionDef) else []
+        ((owner, call),) = found
+        words = [arg.arg for arg in trees.parameters(node)]
         once = all(trees.names([result]).count(word) <= 1 for word in words)
-        note = trees.body_of(node)[0].note if words else ""  # type: ignore[attr-defined]
-        for owner, call in found if len(found) == 1 or isinstance(node, ast.ClassDef) else ():
-            simple = all(isinstance(each, ast.Name | ast.Constant | ast.Attribute) for each in call.args)
-            if call.keywords or len(call.args) != len(words) or not (simple or once):
-                break
-            given = dict(zip(words, call.args, strict=True))
-            new = trees.substitute(ast.Expr(result), lambda name: given.get(name.id)).value  # noqa: B023
-            home = next(n for n in ast.walk(forest[owner]) if isinstance(n, ast.stmt) and call in own_expressions(n))
-            if width(home) + width(new) - width(call) > WIDEST or (note and home.note):  # type: ignore[attr-defined]
-                break
+        simple = all(isinstance(each, ast.Name | ast.Constant | ast.Attribute) for each in call.args)
+        if call.keywords or len(call.args) != len(words) or not (simple or once):
+            continue
+        given = dict(zip(words, call.args, strict=True))
+        new = trees.substitute(ast.Expr(result), lambda name: given.get(name.id)).value  # noqa: B023
+        home = next(n for n in ast.walk(forest[owner]) if isinstance(n, ast.stmt) and call in own_expressions(n))
+        note = trees.body_of(node)[0].note  # type: ignore[attr-defined]
+        if width(home) + width(new) - width(call) <= WIDEST and not (note and home.note):  # type: ignore[attr-defined]
             home.note = home.note or note  # type: ignore[attr-defined]
             forest[owner] = put(forest[owner], call, new)
-        else:
-            if len(found) == 1 or isinstance(node, ast.ClassDef):
-                del forest[token]
-                return True
+            del forest[token]
+            return True
     return False
 
 
@@ -158,10 +134,8 @@ def local_name(forest: Trees) -> bool:
         stores = trees.names([function], ast.Store)
         for block in [n.body for n in ast.walk(function) if isinstance(getattr(n, "body", None), list)]:  # type: ignore[attr-defined]
             for this, following in pairwise(block):
-                name, value = (
-                    getattr((getattr(this, "targets", None) or [None])[0], "id", ""),
-                    getattr(this, "value", None),
-                )
+                target, value = [*trees.pairs(this), (None, None)][0]
+                name = getattr(target, "id", "") if len(trees.pairs(this)) == 1 else ""
                 if not name or this.note or hasattr(following, "body") or stores.count(name) != 1:
                     continue
                 looped = trees.names(n for n in ast.walk(following) if isinstance(n, trees.INNER))

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hornbook.errors import UsageError
+from hornbook.trace import trees
 
 TOKEN = re.compile(r"\bhb\d+_\w+")
 """The names that stand for things until all names are given out."""
@@ -67,6 +68,12 @@ class Definition:
         """The module that it stands in."""
         return sys.modules[self.thing.module if isinstance(self.thing, Constant) else self.thing.__module__]
 
+    def functions(self) -> list[tuple[Key, Any]]:
+        """Return its functions and their keys: the methods of a class; a function and those inside it."""
+        if isinstance(self.node, ast.ClassDef):
+            return [((self.owner(f.name), f.name), f) for f in self.node.body if isinstance(f, ast.FunctionDef)]
+        return [((self.thing, "" if f is self.node else f".{f.name}"), f) for f in trees.functions(self.node)]
+
     def owner(self, method: str) -> Any:
         """Return the class that a method came from."""
         return next((kind for kind in (self.thing, *self.inherits) if method in vars(kind)), self.thing)
@@ -88,7 +95,7 @@ def text_of(thing: Any) -> str:
     """Return the source of a constant, a class or a function. Raises `UsageError` where there is none to print."""
     if isinstance(thing, Constant):
         node = assignment(thing)
-        return "".join(tree_of(thing.module)[0].splitlines(keepends=True)[node.lineno - 1 : node.end_lineno])
+        return "\n".join(tree_of(thing.module)[0].split("\n")[node.lineno - 1 : node.end_lineno])
     name = f"{thing.__module__}.{thing.__qualname__}"
     if "<" in thing.__qualname__:
         raise UsageError(f"{name} can't be printed: it is made inside a function; define it at the top of a file.")
@@ -98,6 +105,11 @@ def text_of(thing: Any) -> str:
             f"{name} can't be printed: it belongs to the package {top}, and the file is to import torch and numpy "
             "alone."
         )
+    return source_of(thing, name)
+
+
+def source_of(thing: Any, name: str) -> str:
+    """Return the source of a module, a class or a function. Raises `UsageError` where there is none."""
     try:
         return textwrap.dedent(inspect.getsource(thing))
     except (OSError, TypeError, SyntaxError):
@@ -123,10 +135,7 @@ def assignment(constant: Constant) -> ast.stmt:
 @cache
 def tree_of(module: str) -> tuple[str, ast.Module]:
     """Return a module's source and its syntax tree."""
-    try:
-        text = inspect.getsource(sys.modules[module])
-    except (OSError, TypeError):
-        raise UsageError(f"{module} can't be printed: its source can't be found.") from None
+    text = source_of(sys.modules[module], module)
     return text, ast.parse(text)
 
 

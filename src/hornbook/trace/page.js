@@ -14,8 +14,7 @@ const packed = (block, head, query, key) => triangles[block][head][query * (quer
 const weight = (...where) => { const byte = packed(...where); return byte <= 171 ? byte / 1000 : (byte - 155) / 100; };
 const written = (...where) => number(weight(...where), packed(...where) <= 171 ? 3 : 2);
 
-function make(tag, text, properties = {}) {
-  const element = document.createElement(tag);
+function make(tag, text, properties = {}, element = document.createElement(tag)) {
   if (text !== undefined) element.textContent = text;
   for (const [key, value] of Object.entries(properties)) {
     if (key.startsWith("--")) element.style.setProperty(key, value);
@@ -118,12 +117,7 @@ function shade(canvas, block, head) {
   context.putImageData(image, 0, 0);
 }
 
-function svg(tag, properties, text) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
+const svg = (tag, properties, text) => make(tag, text, properties, document.createElementNS("http://www.w3.org/2000/svg", tag));
 
 const LABELS = T <= 32, EDGE = LABELS ? 1.8 : 0;
 function drawMap() {

@@ -9,10 +9,9 @@ import sys
 
 from hornbook.errors import UsageError
 from hornbook.trace.origins import KNOWN_IMPORTS, Constant, Definition, Setting, imported, is_outside, line_of
-from hornbook.trace.program import main
-from hornbook.trace.trees import edit_bodies, functions, names, stored
+from hornbook.trace.trees import functions, names, stored
 from hornbook.trace.whole import Program
-from hornbook.trace.writing import CLOSE, ROOMY, TIGHT, WIDTH, Named, Writer, apart, paragraph
+from hornbook.trace.writing import CLOSE, ROOMY, TIGHT, WIDTH, Named, Writer, paragraph
 
 OTHER_NAMES = {"learning_rate": "peak_rate"}
 """What a setting is called where a function has its name."""
@@ -40,7 +39,6 @@ class Paper:
         self.pieces = self.ordered()
         for each in definitions.values():
             Named(self.names).visit(each.node)
-            edit_bodies(each.node, apart)
 
     def write(self, header: str, style: int) -> str:
         """Return the file in a style."""
@@ -51,21 +49,20 @@ class Paper:
             text, is_new = "\n".join(writer.write([each.node])), each.module is not room
             words = paragraph(each.module.__doc__ or "") if is_new and style <= CLOSE else ""
             text = f"# {words}\n{text}" if words and len(words) <= WIDTH - 2 else text
-            together = isinstance(each.thing, Constant) or style > ROOMY
-            if room and (style == TIGHT or (together and not is_new)):
+            if not is_new and (isinstance(each.thing, Constant) or style > ROOMY):
                 blocks[-1] += "\n" + text
             else:
                 blocks.append(text)
             room = each.module
-        blocks.append('if __name__ == "__main__":\n    main()')
-        return "\n\n".join(blocks) + "\n"
+        blocks.append('if __name__ == "__main__": main()')
+        return ("\n" if style == TIGHT else "\n\n").join(blocks) + "\n"
 
     def setting_lines(self, style: int) -> list[str]:
         """Return the lines that say how large all is, with less room two settings on one."""
         rows: list[list[list[str]]] = []  # of each line the names, the values, what they mean
         for each in self.settings:
             note = re.split("[;:,(]", self.program.note(each.thing))[0].strip()
-            new = [*ast.unparse(each.node).split(" = ", 1), note]
+            new = [self.names[self.program.tokens[each.thing]], ast.unparse(each.node.value), note]
             both = [[*old, word] for old, word in zip(rows[-1], new, strict=True)] if rows and style > ROOMY else []
             if (
                 both
@@ -121,23 +118,16 @@ class Paper:
             for function in functions(node):
                 for token in set(names([function])) & hidden.keys():
                     hidden[token] |= stored(function)
-        taken = (plain - hidden.keys()) | {"main"}
+        taken = plain - hidden.keys()
         given: dict[str, str] = {}
         for token in sorted(hidden, key=lambda t: (isinstance(self.things[t], Setting), int(t[2:].split("_")[0]))):
-            own, thing = token.split("_", 1)[1], self.things[token]
-            before = (
-                thing.group if isinstance(thing, Setting) else self.definitions[token].module.__name__.split(".")[-1]
-            )
-            longer = [f"{before}_{own}", *(f"{before}_{own}_{n}" for n in range(2, 99))]
-            choices = ["main"] if thing is main else [own, *filter(None, [OTHER_NAMES.get(own)]), *longer]
-            given[token] = next(c for c in choices if thing is main or c not in taken | hidden[token])
+            own, thing, module = token.split("_", 1)[1], self.things[token], self.definitions[token].module.__name__
+            longer = f"{thing.group if isinstance(thing, Setting) else module.split('.')[-1]}_{own}"
+            choices = [own, OTHER_NAMES.get(own, own), longer, *(f"{longer}_{n}" for n in range(2, 99))]
+            given[token] = next(each for each in choices if each not in taken | hidden[token])
             taken.add(given[token])
-        for token, each in self.definitions.items():  # a definition calls itself what the others call it
-            node = each.node
-            if isinstance(each.thing, Setting):
-                node.targets[0].id = given[token]
-            elif not isinstance(each.thing, Constant):
-                node.name = given[token]
+            if not isinstance(thing, Setting | Constant):  # it calls itself what the others call it
+                self.definitions[token].node.name = given[token]
         return given
 
     # imports

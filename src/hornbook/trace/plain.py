@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from hornbook.trace.follow import BlockTrace, Numbers, Trace
+from hornbook.trace.follow import BlockTrace, Trace
 from hornbook.trace.terminal import UNITS
 
 
 def to_json(trace: Trace) -> dict[str, Any]:
     """Return a trace as plain data, to six digits; attention weights in the rows of the last 16 units."""
     inside = trace.inside
-    embedding, T = inside.embedding, len(trace.ids)
-    following = list(trace.followers())
-    p = inside.probabilities[-1]
-    ids = trace.likeliest(-1)
+    embedding, p = inside.embedding, inside.probabilities[-1]
     low, high = trace.interval
     return {
         "run": trace.run,
@@ -35,7 +32,7 @@ def to_json(trace: Trace) -> dict[str, Any]:
             "place": _plain(embedding.position[-1]),
             "sum": _plain(embedding.whole[-1]),
         },
-        "blocks": [_block(block, T) for block in inside.blocks],
+        "blocks": [_block(block, len(trace.ids)) for block in inside.blocks],
         "norm": inside.norm
         and {"part": inside.norm[0], "before": _plain(inside.norm[1]), "after": _plain(inside.norm[2])},
         "logits": _plain(inside.logits[-1]),
@@ -49,9 +46,9 @@ def to_json(trace: Trace) -> dict[str, Any]:
                 "probability": float(p[i]),
                 "chance": float(trace.chances[i]),
             }
-            for i in ids
+            for i in trace.likeliest(-1)
         ],
-        "followed": [{"id": i, "rank": rank, "probability": round(p, 6)} for i, rank, p in following],
+        "followed": [{"id": i, "rank": rank, "probability": round(p, 6)} for i, rank, p in trace.followers()],
         "drawn": {
             "unit": trace.units[trace.drawn],
             "id": trace.drawn,
@@ -64,23 +61,16 @@ def to_json(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _block(block: BlockTrace, T: int) -> dict[str, Any]:
-    first = max(0, T - UNITS)
-    return {
-        "part": block.part,
-        "shape": list(block.shape),
-        "before": _plain(block.before),
-        "after": _plain(block.after),
-        "branches": [{**asdict(branch), "norms": _plain(branch.norms)} for branch in block.branches],
-        "weights_from_place": first + 1,
-        "weights": None if block.weights is None else [_rows(head, first) for head in block.weights],
-        "missing": block.missing,
-    }
+def _block(block: BlockTrace, T: int) -> Any:
+    places = range(max(0, T - UNITS), T)
+    heads = None if block.weights is None else [[head[i, : i + 1] for i in places] for head in block.weights]
+    return _plain({**asdict(block), "weights_from_place": places.start + 1, "weights": heads})
 
 
-def _rows(head: Numbers, first: int) -> list[list[float]]:
-    return [_plain(head[place, : place + 1]) for place in range(first, len(head))]
-
-
-def _plain(x: Numbers) -> Any:
-    return np.round(x, 6).tolist()
+def _plain(x: Any) -> Any:
+    """Return lists for arrays, to six digits, at whatever depth."""
+    if isinstance(x, dict):
+        return {key: _plain(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [_plain(value) for value in x]
+    return np.round(x, 6).tolist() if isinstance(x, np.ndarray) else x

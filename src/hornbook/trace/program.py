@@ -8,8 +8,9 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,39 +85,41 @@ def train(model: nn.Module, ids: Any, config: ModelConfig, recipe: Recipe, given
 
 @torch.inference_mode()
 def write(
-    model: nn.Module, units: list[str], prompt: str, config: ModelConfig, sampling: Sampling, given: Given
+    model: nn.Module, units: list[str], ids: list[int], config: ModelConfig, sampling: Sampling, given: Given
 ) -> Iterator[str]:
-    """Continue a prompt, unit by unit; an empty one as if after a newline, where the text has any.
-
-    The prompt is cut into the longest units that there are, from left to right.
-    """
-    cut = re.compile("|".join([*sorted(map(re.escape, units), key=len, reverse=True), "(?s:.)"]))  # else: one unknown
-    ids = [units.index(unit) for unit in cut.findall(prompt or next((c for c in "\n " if c in units), units[0]))]
+    """Continue a text of these ids, unit by unit."""
     for step in range(given.tokens):
         logits = predict(model.eval(), torch.tensor([ids], device=given.device), config.block_size)  # (1, V)
-        key = chance.key(1, "sample", 0)  # another number, another text
-        number = torch.tensor([chance.uniform(key, step)], dtype=torch.float64)
-        ids.append(int(draw(probabilities(logits, sampling), number)))
+        number = chance.uniform(chance.key(1, "sample", 0), step)  # another seed, another text
+        ids.append(int(draw(probabilities(logits, sampling), torch.tensor([number], dtype=torch.float64))))
         yield units[ids[-1]]
 
 
 def main(config: ModelConfig, recipe: Recipe, sampling: Sampling, given: Given, find: Callable[[str], Any]) -> None:
-    """Train on a folder of ids, or load weights; then write."""
+    """Train on a folder of ids, or load weights; then write.
+
+    The prompt is cut into the longest units that there are, from left to right; an empty one is a newline, where the
+    text has any.
+    """
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     if given.threads:
         torch.set_num_threads(given.threads)
     path, prompt = Path([*sys.argv, given.path][1]), " ".join(sys.argv[2:])
     model = make_model(config, find, given)
+    losses: Iterable[Tensor]
     if path.is_file():
         load_weights(model, read_weights(path))
-        units = read_json(path.absolute().parents[2] / "vocabulary.json")["units"]  # where a run has it
+        units, losses = read_json(path.absolute().parents[2] / "vocabulary.json")["units"], []  # where a run has it
     else:
         units = read_json(path / "header.json")["tokenizer"]["units"]
-        for step, loss in enumerate(train(model, read_ids(path), config, recipe, given), 1):
-            if step % 100 == 0 or step == recipe.steps:
-                print(f"step {step} of {recipe.steps}  loss {loss.item():.4f}", flush=True)
-    print(prompt, end="")
-    for unit in write(model, units, prompt, config, sampling, given):
-        print(unit, end="", flush=True)
-    print()
+        losses = train(model, read_ids(path), config, recipe, given)
+    known = re.compile("|".join(sorted(map(re.escape, units), key=len, reverse=True)))
+    for letter in known.sub("", prompt):
+        sys.exit(f"the model does not know {letter!r}: begin with other words")
+    for step, loss in enumerate(losses, 1):
+        if step % 100 == 0 or step == recipe.steps:
+            print(f"step {step} of {recipe.steps}  loss {loss.item():.4f}", flush=True)
+    ids = [units.index(unit) for unit in known.findall(prompt or next((c for c in "\n " if c in units), units[0]))]
+    for piece in chain([prompt], write(model, units, ids, config, sampling, given), "\n"):
+        print(piece, end="", flush=True)

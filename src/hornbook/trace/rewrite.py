@@ -38,10 +38,8 @@ class Rewrite:
         node, thing = self.definition.node, self.definition.thing
         if isinstance(node, ast.ClassDef):
             node.decorator_list = [self.expression(each, {}) for each in node.decorator_list]
-            for member in node.body:
-                if isinstance(member, ast.FunctionDef):
-                    key = (self.definition.owner(member.name), member.name)
-                    self.function(member, key, {}, self.program.instances(thing))
+            for key, method in self.definition.functions():
+                self.function(method, key, {}, self.program.instances(thing))
         elif isinstance(node, ast.FunctionDef):
             self.function(node, (thing, ""), {})
         else:
@@ -111,9 +109,7 @@ class Rewrite:
                     env[target.id] = found
         self.parts(node, env)
         for target, value in trees.pairs(node):
-            if isinstance(target, ast.Attribute) and trees.is_self(target.value) and isinstance(value, ast.Name):
-                self.program.alias(self.definition, target.attr, value.id)
-            elif isinstance(target, ast.Name) and target.id in self.once and isinstance(value, ast.Name):
+            if isinstance(target, ast.Name) and target.id in self.once and isinstance(value, ast.Name):
                 env[target.id] = self.program.fixed(value.id) or env[target.id]
         return [node]
 
@@ -197,8 +193,6 @@ class Rewrite:
                 return self.program.constant(base, node.attr)
             if (setting := self.program.setting(base, node.attr)) is not None:
                 return setting
-            if isinstance(base, values.AnyOf) and (alias := self.program.aliases.get((base.kind, node.attr))):
-                return ast.Name(alias, ast.Load())
         if isinstance(node, ast.Name):
             if node.id not in env:
                 return self.program.named(self.definition, node.id)
@@ -217,19 +211,34 @@ class Rewrite:
         function = self.values.of(node.func, env)
         if values.hands_on(function) and node.args:
             return self.expression(node.args[0], env)
-        if (text := self.inlined(node, function, env)) is not None:
-            return text
+        held = isinstance(function, MethodType) or (isinstance(node.func, ast.Name) and node.func.id in env)
+        if isinstance(function, partial):  # written as the call that it makes
+            node.args[:0] = map(self.written, function.args)
+            node.keywords += [ast.keyword(name, self.written(value)) for name, value in function.keywords.items()]
+            made = function.func
+            held, function, node.func = True, made, self.written(made)
+        if held and (result := self.inlined(node, function)) is not None:
+            return result
         self.mark(node, env)
         if key := getattr(node, "runs", None):
             self.hand_over(node, key, env)
-            if isinstance(function, type | FunctionType | partial):
-                made = function.func if isinstance(function, partial) else function
-                node.func = self.program.reference(made) or node.func
+            if isinstance(function, type | FunctionType):
+                node.func = self.written(function)
         else:
             node.args = [each for each in node.args if not values.does_nothing(self.values.of(each, env))]
             node.keywords = [each for each in node.keywords if not values.does_nothing(self.values.of(each.value, env))]
         self.parts(node, env)
         return node
+
+    def written(self, value: Any) -> ast.expr:
+        """Return the source of a class, a function or a constant. Raises `UsageError` for anything else."""
+        if isinstance(value, type | FunctionType) and (name := self.program.reference(value)):
+            return name
+        if not isinstance(value, bool | int | float | str | None):
+            raise UsageError(
+                f"an argument can't be printed: a {type(value).__name__} fixed by `partial`; name a class."
+            )
+        return ast.Constant(value)
 
     def hand_over(self, node: Any, key: Key, env: values.Env) -> None:
         """Note what a call brings, and take out of it what it need not bring any more."""
@@ -253,29 +262,18 @@ class Rewrite:
             members = known[name].members if isinstance(known.get(name), values.AnyOf) else ()
             known[name] = values.stand_in((*members, *value.members))
 
-    def inlined(self, node: ast.Call, function: Any, env: values.Env) -> ast.expr | None:
+    def inlined(self, node: ast.Call, function: Any) -> ast.expr | None:
         """Return a call's own result where it is one expression: an object that does nothing, a part's maker."""
-        before: list[Any] = []
-        given: values.Env = {}
-        if isinstance(function, partial):
-            before, given, function = list(function.args), dict(function.keywords), function.func
-        elif isinstance(function, MethodType):
-            before, function = [function.__self__], function.__func__
-        elif not (isinstance(node.func, ast.Name) and node.func.id in env):
-            return None
+        own = [ast.Constant(None)] if isinstance(function, MethodType) else []  # `self`, of what does nothing
+        function = getattr(function, "__func__", function)
         if not isinstance(function, FunctionType) or not is_ours(function):
             return None
-        words = [*inspect.signature(function).parameters]
-        given |= dict(zip(words, before, strict=False))
-        brought = dict(zip(words[len(before) :], node.args, strict=False))
+        brought = dict(zip(inspect.signature(function).parameters, [*own, *node.args], strict=False))
         brought |= {word.arg: word.value for word in node.keywords if word.arg}
         definition = self.program.define(function)
         result = trees.result_of(definition.first)
 
         def new(name: ast.Name) -> ast.AST | None:
-            if name.id in given:
-                value = given[name.id]
-                return self.program.reference(value) if isinstance(value, type | FunctionType) else ast.Constant(value)
             return brought.get(name.id) or self.program.named(definition, name.id)
 
         return trees.substitute(ast.Expr(result), new).value if result else None
@@ -291,11 +289,6 @@ class Rewrite:
             return
         if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "super()":
             function = self.inherited(node.func.attr)
-        given: values.Env = {}
-        if isinstance(function, partial):
-            if function.args:
-                raise UsageError(f"{function} fixes arguments by their place: name them, for `source` to print it.")
-            given, function = function.keywords, function.func
         key = self.key_of(function)
         code = (vars(key[0]).get(key[1]) if key[1] else key[0]) if key and is_ours(key[0]) else None
         if not key or not isinstance(code, FunctionType) or any(word.arg is None for word in node.keywords):
@@ -303,9 +296,6 @@ class Rewrite:
         signature = [*inspect.signature(code).parameters.values()][1 if key[1] else 0 :]
         words = [each.name for each in signature if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
         node.runs, node.places = key, [*words, *["*"] * len(node.args)][: len(node.args)]  # "*": a starred one's
-        for name, value in given.items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            self.bind(key, name, values.Fixed(repr(value), value) if is_number else value)
 
     def key_of(self, function: Any) -> Key | None:
         """Say whose source runs when something is called."""

@@ -31,8 +31,7 @@ HEADER = '''
 """{what}
 python gpt.py IDS "Once"      train on a text, the folder that `hornbook prepare TEXT --out IDS` wrote; then write
 python gpt.py WEIGHTS "Once"  load what a run has learned, its checkpoints/step-…/weights.safetensors; then write
-Shapes: B batch, T time (Tq of the queries, Tk of the keys), C channels, H heads, D head size, V vocabulary.
-"""
+Shapes: B batch, T time (Tq of the queries, Tk of the keys), C channels, H heads, D head size, V vocabulary."""
 '''
 
 LINES = 250  # how long a printed file may be

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
 
 from hornbook.trace.architecture import Add, Architecture, Box, Group, Row, Tap
 from hornbook.trace.labels import running
+from hornbook.trace.terminal import wrapped
 
 WIDE, MARGIN = 720, 20
 STREAM = 44  # where the stream runs down
 LEFT, BRANCH, RIGHT = 24, 88, 440  # where boxes begin, on the stream and on a branch, and end
 SHAPE, COUNT = 584, 694  # where numbers end
 ROW, GAP = 24, 14
+LETTERS = 96  # in a line of text
 
 STYLE = """
 .hb { font: 14px system-ui, "Segoe UI", sans-serif; fill: #1f1b14 }
@@ -40,10 +41,7 @@ STYLE = """
 def svg(name: str, about: str, plan: Architecture) -> str:
     """Return a drawing as one SVG element, with a title and a description for those who don't see it."""
     pen = _Pen(name)
-    for line in _fold(about):
-        pen.text(MARGIN, line, "soft")
-        pen.y += 20
-    for line in _fold(plan.legend):
+    for line in (*(wrapped(about, width=LETTERS) if about else ()), *wrapped(plan.legend, width=LETTERS)):
         pen.text(MARGIN, line, "soft")
         pen.y += 20
     pen.y += 12
@@ -66,30 +64,17 @@ def svg(name: str, about: str, plan: Architecture) -> str:
 
 def described(plan: Architecture) -> str:
     """Say in words what the drawing shows."""
-    said = []
-    for step in plan.steps:
+
+    def say(step: Box | Group | Tap | Add) -> str:
+        if isinstance(step, Tap):
+            return "a branch begins"
+        if isinstance(step, Add):
+            return "it is added to the stream"
         if isinstance(step, Box):
-            said.append(f"{step.rows[0].name} ({step.rows[0].made_of})")
-        else:
-            inside = [
-                "a branch begins" if isinstance(part, Tap)
-                else "it is added to the stream" if isinstance(part, Add)
-                else f"{part.rows[0].name} ({part.rows[0].made_of})"
-                for part in step.steps
-            ]  # fmt: skip
-            said.append(f"{step.times} × {step.made_of} [{', '.join(inside)}]")
-    return f"From top to bottom: ids, {', '.join(said)}, logits."
+            return f"{step.rows[0].name} ({step.rows[0].made_of})"
+        return f"{step.times} × {step.made_of} [{', '.join(map(say, step.steps))}]"
 
-
-def _fold(text: str, width: int = 96) -> Iterator[str]:
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            yield line
-            line = ""
-        line += (" " if line else "") + word
-    if line:
-        yield line
+    return f"From top to bottom: ids, {', '.join(map(say, plan.steps))}, logits."
 
 
 class _Pen:
@@ -156,24 +141,17 @@ class _Pen:
                 self.over.append(f'<path class="line" d="M{STREAM - 5} {end} h10 m-5 -5 v10"/>')
                 self.y = end + 9
         self.wire(GAP)
-        self.under.insert(
-            0,
-            f'<rect class="group" x="{LEFT - 12}" y="{top}" width="{WIDE - 2 * (LEFT - 12)}" '
-            f'height="{self.y - top}" rx="8"/>',
-        )
+        size = f'width="{WIDE - 2 * (LEFT - 12)}" height="{self.y - top}"'
+        self.under.insert(0, f'<rect class="group" x="{LEFT - 12}" y="{top}" {size} rx="8"/>')
 
     def drawing(self, title: str, description: str) -> str:
-        height = self.y + MARGIN
-        return "\n".join(
-            [
-                f'<svg xmlns="http://www.w3.org/2000/svg" class="hb" viewBox="0 0 {WIDE} {height}" width="{WIDE}" '
-                f'height="{height}" role="img">',
-                f"<title>{escape(running(title))}</title>",
-                f"<desc>{escape(running(description))}</desc>",
-                f"<style>{STYLE}</style>",
-                f'<rect class="paper" x="0.5" y="0.5" width="{WIDE - 1}" height="{height - 1}" rx="10"/>',
-                *self.under,
-                *self.over,
-                "</svg>",
-            ]
-        )
+        high = self.y + MARGIN
+        size = f'viewBox="0 0 {WIDE} {high}" width="{WIDE}" height="{high}"'
+        lines = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="hb" {size} role="img">',
+            f"<title>{escape(running(title))}</title>",
+            f"<desc>{escape(running(description))}</desc>",
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" x="0.5" y="0.5" width="{WIDE - 1}" height="{high - 1}" rx="10"/>',
+        ]
+        return "\n".join([*lines, *self.under, *self.over, "</svg>"])

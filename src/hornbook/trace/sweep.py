@@ -27,29 +27,23 @@ class Sweep:
         self.were_read = set[str]().union(*(trees.attributes(each.first) for each in definitions))
         self.read = set[str]().union(*(trees.attributes(each.node) for each in definitions))
         self.read_of_others = set[str]().union(*(trees.attributes(each.node, of_self=False) for each in definitions))
-        self.called = program.only_called()
 
     def run(self) -> None:
         """Take away what is not in use now."""
         for each in self.definitions:
             if isinstance(each.node, ast.ClassDef):
                 each.node.body = [m for m in each.node.body if not self.is_unused(each, m)] or [ast.Pass()]
-            for function in trees.functions(each.node):
-                if function is each.node:
-                    if self.program.tokens[each.thing] in self.called:
-                        self.unused_parameters((each.thing, ""), function)
-                elif not isinstance(each.node, ast.ClassDef):
-                    self.unused_parameters((each.thing, f".{function.name}"), function)
-                elif function.name == "__init__":
-                    self.unused_parameters((each.owner("__init__"), "__init__"), function)
+            for _, function in each.functions():
                 self.dead_assignments(each, function)
+        for key, function in self.program.closed():
+            self.unused_parameters(key, function)
 
     def is_unused(self, definition: Definition, member: ast.stmt) -> bool:
         """Say whether nobody asks for a member of a class, not even torch."""
         if isinstance(member, ast.FunctionDef):
             above = [c for c in definition.thing.__mro__ if c.__module__.partition(".")[0] in ("torch", "builtins")]
             unasked = member.name not in self.read and not any(hasattr(c, member.name) for c in above)
-            return unasked or member.name in SHOWN or is_bare_init(member)
+            return unasked or member.name in SHOWN
         is_data = any("dataclass" in ast.unparse(each) for each in definition.node.decorator_list)
         own = member_names(member)
         return bool(own) and not is_data and not any(name in self.read or name.startswith("__") for name in own)
@@ -98,12 +92,6 @@ class Sweep:
                 read |= trees.attributes(other.node, of_self=True)
         has_weights = any(isinstance(part, nn.Module) and part.state_dict() for part in parts)
         return name not in read and name not in dir(nn.Module) and not has_weights
-
-
-def is_bare_init(method: ast.FunctionDef) -> bool:
-    """Say whether a constructor only calls the one above it, with nothing."""
-    body = [ast.unparse(each) for each in trees.body_of(method)]
-    return method.name == "__init__" and body == ["super().__init__()"] and len(trees.parameters(method)) == 1
 
 
 def flatten(above: Definition, below: Definition) -> bool:

@@ -45,11 +45,11 @@ def terminal(trace: Trace) -> Iterator[str]:
     yield from _drawn(trace)
 
 
-def wrapped(text: str, indent: str = "") -> Iterator[str]:
-    """Break a sentence into lines of at most 80 cells."""
+def wrapped(text: str, indent: str = "", width: int = WIDTH) -> Iterator[str]:
+    """Break a sentence into lines of at most so many cells."""
     line = indent
     for word in text.split(" "):
-        if line != indent and cell_len(line) + 1 + cell_len(word) > WIDTH:
+        if line != indent and cell_len(line) + 1 + cell_len(word) > width:
             yield line
             line = indent
         line += (" " if line != indent else "") + word
@@ -77,16 +77,14 @@ def _units(trace: Trace) -> Iterator[str]:
     ]
     yield ""
     widths = [max(cell_len(cells[i]) for _, cells in rows) + 2 for i in range(len(shown))]
-    start = 0
-    while start < len(shown):
-        end, used = start, 6
-        while end < len(shown) and used + widths[end] <= WIDTH:
-            used += widths[end]
-            end += 1
-        end = max(end, start + 1)
+    groups: list[list[int]] = [[]]  # as many as fit beside each other
+    for i, width in enumerate(widths):
+        if groups[-1] and 6 + sum(widths[j] for j in groups[-1]) + width > WIDTH:
+            groups.append([])
+        groups[-1].append(i)
+    for group in groups:
         for name, cells in rows:
-            yield pad(name, 6) + "".join(pad(cells[i], widths[i], right=True) for i in range(start, end))
-        start = end
+            yield pad(name, 6) + "".join(pad(cells[i], widths[i], right=True) for i in group)
 
 
 def _embedding(trace: Trace, embedding: Embedding) -> Iterator[str]:

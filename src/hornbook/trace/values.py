@@ -101,11 +101,7 @@ def is_settled(value: Any) -> bool:
 
 def same(a: Any, b: Any) -> bool:
     """Say whether two values that are known are one."""
-    if hands_on(a) and hands_on(b):
-        return True
-    if isinstance(a, partial) and isinstance(b, partial):
-        return (a.func, a.args, a.keywords) == (b.func, b.args, b.keywords)
-    return a is b or (type(a) is type(b) and bool(a == b))
+    return (hands_on(a) and hands_on(b)) or a is b or (type(a) is type(b) and bool(a == b))
 
 
 class Find:

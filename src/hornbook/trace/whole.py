@@ -61,8 +61,6 @@ class Program:
         """values that parameters always have"""
         self.gone: set[tuple[origins.Key, str]] = set()
         """parameters that no call needs to bring"""
-        self.aliases: dict[tuple[Any, str], str] = {}
-        """attributes that only hold a setting, by their class"""
         self.tokens: dict[Any, str] = {}
         self.things: dict[str, Any] = {}
         self.definitions: dict[Any, origins.Definition] = {}
@@ -134,13 +132,6 @@ class Program:
         if not isinstance(setting, origins.Setting):
             return None
         return Fixed(token, getattr(self.groups[setting.group], setting.name))
-
-    def alias(self, definition: origins.Definition, name: str, token: str) -> None:
-        """Note an attribute of `self` that is given a setting, and nothing else."""
-        if self.fixed(token) and (definition.thing, name) not in self.aliases:
-            nodes = [n for each in self.reachable() for n in ast.walk(each.node) if isinstance(n, ast.Attribute)]
-            if sum(n.attr == name and isinstance(n.ctx, ast.Store) for n in nodes) == 1:
-                self.aliases[definition.thing, name] = token
 
     def instances(self, kind: type) -> Any:
         """Return what stands for all objects of a class in the model and its training."""
@@ -221,7 +212,7 @@ class Program:
 
     def state(self) -> Any:
         """Return what two passes are compared by."""
-        return [ast.dump(each.node) for each in self.reachable()], len(self.gone), len(self.aliases)
+        return [ast.dump(each.node) for each in self.reachable()], len(self.gone)
 
     def sweep(self) -> bool:
         """Take away what is not in use; say whether there was anything."""
@@ -250,27 +241,29 @@ class Program:
                     found.setdefault((key, name), []).append(value)
         return found
 
-    def only_called(self) -> set[str]:
-        """Return the names that stand only where they are called."""
+    def closed(self) -> list[tuple[origins.Key, Any]]:
+        """Return the functions all of whose calls are known: constructors, inner ones, names that are only called."""
         nodes = [each.node for each in self.reachable()]
         called = Counter(ast.unparse(n.func) for node in nodes for n in trees.calls(node))
-        return {name for name, n in Counter(trees.names(nodes)).items() if called[name] == n}
+        only_called = {name for name, n in Counter(trees.names(nodes)).items() if called[name] == n}
+        functions = [found for each in self.reachable() for found in each.functions()]
+        return [
+            (key, f)
+            for key, f in functions
+            if key[1].startswith((".", "__init__")) or (not key[1] and self.tokens[key[0]] in only_called)
+        ]
 
     def learn_parameters(self) -> bool:
-        """A parameter that is one setting in every call is that setting; one that no call brings is its default."""
-        called, brought, before = self.only_called(), self.brought(), len(self.gone)
-        for each in self.reachable():
-            is_class = isinstance(each.node, ast.ClassDef)
-            for function in each.node.body if is_class else [each.node]:
-                if not isinstance(function, ast.FunctionDef) or (is_class and function.name != "__init__"):
-                    continue
-                key = (each.owner("__init__"), "__init__") if is_class else (each.thing, "")
-                known = trees.defaults(function)
-                for word in (arg.arg for arg in trees.parameters(function)):
-                    words = {ast.unparse(value) for value in brought.get((key, word), [])}
-                    fixed = self.fixed(next(iter(words), ""))
-                    if len(words) == 1 and fixed and (is_class or self.tokens[each.thing] in called):
-                        self.settle(key, word, fixed)
-                    elif not words and isinstance(getattr(known.get(word), "value", 0), bool | str | None):
-                        self.settle(key, word, ast.literal_eval(known[word]))
+        """A parameter that is one setting or word in every call is that; one that no call brings is its default."""
+        brought, before = self.brought(), len(self.gone)
+        for key, function in self.closed():
+            defaults = trees.defaults(function)
+            for name in (arg.arg for arg in trees.parameters(function)):
+                given = brought.get((key, name), [defaults[name]] if name in defaults else [])
+                words = {ast.unparse(value) for value in given}
+                text = words.pop() if len(words) == 1 else ""
+                if fixed := self.fixed(text):
+                    self.settle(key, name, fixed)
+                elif text in ("True", "False", "None") or text.startswith("'"):
+                    self.settle(key, name, ast.literal_eval(text))
         return len(self.gone) > before

@@ -105,8 +105,11 @@ def heads(node: Any, indent: str) -> list[str]:
 
 
 def code(node: Any, indent: str) -> list[str]:
-    """Return a simple statement as lines that are not too long."""
-    line = ast.unparse(node)
+    """Return a simple statement as lines that are not too long; `self.a, self.b = x, y` is rather two than broken."""
+    line, both = ast.unparse(node), trees.pairs(node)
+    free = all(ast.unparse(target) not in ast.unparse(value) for target, _ in both for _, value in both)
+    if len(both) > 1 and len(indent + line) > WIDTH and free:
+        return [each for pair in both for each in broken(indent + " = ".join(map(ast.unparse, pair)))]
     if isinstance(node, ast.Assign | ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
         line = line.removesuffix(ast.unparse(node.value)) + ", ".join(map(ast.unparse, node.value.elts))
     return broken(indent + re.sub(r"\b([\w.]+) \*\* ([\w.]+)", r"\1**\2", line))
@@ -169,24 +172,3 @@ def together(head: str, body: str, note: str, tight: bool) -> str:
     usable = choices if tight else choices[: not both]
     lines = [f"{head} {code}  # {words}" if words else f"{head} {code}" for words in usable]
     return next((line for line in lines if len(line) <= WIDTH), "")
-
-
-def apart(body: list[Any]) -> list[Any]:
-    """Return statements in which `self.a, self.b = x, y`, where that is too long, is two."""
-    kept: list[Any] = []
-    for each in body:
-        both = trees.pairs(each)
-        needed = any(ast.unparse(target) in ast.unparse(value) for target, _ in both for _, value in both)
-        if (
-            len(both) < 2
-            or len(ast.unparse(each)) <= WIDTH - 8
-            or needed
-            or not all(isinstance(t, ast.Attribute) for t, _ in both)
-        ):
-            kept.append(each)
-            continue
-        for pair in both:
-            kept.append(copy.copy(each))
-            kept[-1].above = each.above if pair is both[0] else []
-            trees.assign(kept[-1], [pair])
-    return kept
