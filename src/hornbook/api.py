@@ -17,7 +17,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
 from hornbook.presets import PRESETS, USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
-from hornbook.runs import board, environment, lock, notes, picture
+from hornbook.runs import board, environment, lock, notes, picture, samples
 from hornbook.runs.files import encode, read_bytes
 from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
@@ -290,6 +290,7 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
     if outcome != "stopped" and run.final is None:
         score_whole(task, folder, tell)
     tell.now("drawing the losses …")
+    samples.write_samples(folder, run.history)  # appended so far, and not synced
     picture.draw(folder, run.history, task.landmarks["guess"], task.landmarks["bigram"])
     tell.clear()
     if outcome == "stopped":

@@ -71,10 +71,22 @@ def test_a_damaged_line_is_named(tmp_path):
     lines = path.read_bytes().split(b"\n")
     for bad, reason in ((b'{"step": 1,', "cannot be read as JSON: "), (b'{"a": 1}', "is damaged: it names no step")):
         path.write_bytes(b"\n".join([lines[0], bad, *lines[2:]]))
-        for action in (log.read, lambda path: log.truncate_after(path, 1)):
+        for action in (log.read, lambda path: log.truncate_after(path, 99)):
             with pytest.raises(UsageError) as error:
                 action(path)
             assert str(error.value).startswith(f"{path}, line 2, {reason}")
+
+
+def test_what_a_power_cut_left_behind_the_last_line_that_is_kept_is_nobodys_loss(tmp_path):
+    path = written(tmp_path / "log.jsonl")
+    whole = path.read_bytes()
+    log.truncate_after(path, 1)
+    kept = path.read_bytes()
+    for torn in (b'{"step": 2,\n', b"\0" * 40 + b"\n", b"\xff\n\n{}"):
+        path.write_bytes(kept + torn)
+        log.truncate_after(path, 1)
+        assert path.read_bytes() == kept
+    assert whole.startswith(kept)
 
 
 @pytest.mark.parametrize(("step", "count"), [(0, 0), (1, 1), (2, 3), (3, 4), (99, 4)])

@@ -78,6 +78,9 @@ class RunFolder:
         folder = cls.create(out, label)
         if out is None:
             made.insert(0, folder.path)
+        with suppress(OSError):  # what may be written need not be readable
+            for path in made:
+                sync_folder(path.parent)
         try:
             with lock.hold(folder.path):
                 check_free(folder.path)  # now that nobody else can begin one

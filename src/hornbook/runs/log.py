@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from hornbook.errors import UsageError
-from hornbook.runs.files import from_json, read_bytes, to_json, write_durably
+from hornbook.runs.files import from_json, read_bytes, sync_folder, to_json, write_durably
 
 LARGEST = 1e300  # of the numbers that can stand in a log
 BESIDE = {"val_loss": {"train_loss"}, "final_val_loss": {"characters", "bits_per_character", "bits_per_byte"}}
@@ -21,7 +22,10 @@ class Log:
         whole = b"".join(_lines(path))
         if path.exists() and path.stat().st_size > len(whole):
             write_durably(path, whole)  # a line torn by a crash: the next must not stick to it
+        begun = path.exists()
         self._file = path.open("ab")
+        if not begun:
+            sync_folder(path.parent)  # a name that the disk does not have, a power cut takes back with the whole file
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a line; ValueError without a whole "step", or for NaN or an infinity in it."""
@@ -69,10 +73,15 @@ def best(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def truncate_after(path: Path, step: int) -> None:
     """Keep the lines whose step is at most `step`, byte for byte, for a run that resumes there.
 
-    UsageError naming file and line when a line is damaged.
+    UsageError naming file and line when one before the last of these is damaged; what comes after them may be: it was
+    not synced, and a power cut leaves there whatever it likes.
     """
-    lines = zip(_lines(path), read(path), strict=True)
-    kept = b"".join(line for line, record in lines if record["step"] <= step)
+    lines, last = list(_lines(path)), 0
+    for n, line in enumerate(lines, 1):
+        with suppress(UsageError):
+            last = n if _record(line, "")["step"] <= step else last
+    records = [_record(line, f"{path}, line {n},") for n, line in enumerate(lines[:last], 1)]
+    kept = b"".join(line for line, record in zip(lines, records, strict=False) if record["step"] <= step)
     if path.exists() and path.stat().st_size > len(kept):
         write_durably(path, kept)
 

@@ -190,14 +190,14 @@ def _prepared(source: Source, folder: Path | None) -> Shards:
 
 
 def open_cached(key: str) -> Shards | None:
-    """Return the ids that the cache holds under this key, if it does; UsageError if they are damaged."""
+    """Return the ids that the cache holds under this key, if it does; damaged ones are removed, to be made anew."""
     folder = cached_folder(key)
-    if not folder.exists():
-        return None
-    shards = Shards.open(folder)
-    if shards.key != key:
-        raise _damaged(folder, "its header is of another text")
-    return shards
+    with suppress(UsageError):
+        shards = Shards.open(folder)
+        if shards.key == key:
+            return shards
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 def cached_folder(key: str) -> Path:

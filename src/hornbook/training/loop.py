@@ -168,6 +168,7 @@ class _Loop:
 
             def write() -> None:
                 self.log.sync()  # a checkpoint never knows of a step that the log does not
+                self.times.sync()
                 checkpoints.save(self.folder, step, weights, memory, {"step": step})
                 checkpoints.prune(self.folder, lambda old: old in (step, best) or self._is_kept(old))
 
