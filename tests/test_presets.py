@@ -161,6 +161,7 @@ def test_the_beginnings_say_what_their_source_fixes():
         "recipe.evaluate_on",
         "recipe.early_stop",
         "recipe.dtype",
+        "recipe.keep_every",
         "recipe.sample_length",
     }
     assert PRESETS["microgpt"].model == {**PRESETS["shakespeare-10m"].model, "block": "branch"}
