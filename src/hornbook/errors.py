@@ -8,6 +8,7 @@ ODD = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ud800-\\udfff]"
 )
 
+LONGEST = 1_000  # characters of a message
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")  # torch's own words
 
 
@@ -19,7 +20,13 @@ class UsageError(ValueError):
     """
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return one_line(super().__str__())
+
+
+def one_line(message: str) -> str:
+    """Return a message as it is shown: printable, and a long one without its middle."""
+    line = printable(message)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 300]} … {line[-297:]}"
 
 
 def printable(line: str) -> str:
@@ -33,7 +40,7 @@ def printable(line: str) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint for a name that does not exist: the nearest known one, or all of them."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    close = get_close_matches(word[:80], names, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}."
 
 

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -17,6 +18,7 @@ from hornbook.errors import UsageError, nearest
 Settings = TypeVar("Settings")
 Kind = Callable[[Any], bool]
 
+hints = cache(get_type_hints)  # to read them takes as long as all else
 WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -37,6 +39,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of tables (`[model]`, `[recipe]`, `[text]`) as {"model.n_layer": 8, …}."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        str(data)  # raises for a hexadecimal number that is too long to be shown in any message
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}.") from None
     except OSError as error:
@@ -62,7 +65,7 @@ def check_names(settings: Mapping[str, Any], groups: Mapping[str, type]) -> None
 
 def convert(name: str, value: Any, kind: type) -> Any:
     """Turn a setting's value, a string or what TOML read, into what its field holds. Raises `UsageError`."""
-    hint = get_type_hints(kind)[name.partition(".")[2]]
+    hint = hints(kind)[name.partition(".")[2]]
     kinds = get_args(hint) or (hint,)
     if isinstance(value, str) and str not in kinds:
         value = WORDS.get(value.lower(), value)

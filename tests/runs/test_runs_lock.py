@@ -62,9 +62,9 @@ def test_who_holds_a_folder_is_named(tmp_path):
     holder = start(HOLDER, tmp_path)
     number = int(holder.stdout.readline())
     assert lock.is_held(tmp_path)
-    with pytest.raises(UsageError, match=rf"is being trained by process {number} on '.*': wait for it, or stop it"):
-        with lock.hold(tmp_path):
-            pass
+    said = rf"is being trained by process {number} on '.*': wait for it, or stop it"
+    with pytest.raises(UsageError, match=said), lock.hold(tmp_path):
+        pass
     holder.communicate("\n")
     assert not lock.is_held(tmp_path)
     assert not lock.was_killed(tmp_path)
@@ -108,9 +108,9 @@ def test_a_damaged_word_of_who_holds_it_still_refuses(tmp_path):
 def test_a_folder_that_can_not_be_written_is_told_of(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(UsageError, match=r"file can't be written: .*; give yourself the right to, or copy it"):
-        with lock.hold(file):
-            pass
+    said = r"file can't be written: .*; give yourself the right to, or copy it"
+    with pytest.raises(UsageError, match=said), lock.hold(file):
+        pass
 
 
 def test_a_claim_ends_with_its_context(tmp_path):

@@ -45,16 +45,14 @@ def test_at_the_end_of_the_context_the_error_is_told():
 def test_the_error_that_ends_the_context_comes_first_and_waits():
     done = []
     with pytest.raises(ZeroDivisionError), Saver() as saver:
-        saver.start(lambda: (time.sleep(0.1), done.append(1), fail(OSError("full"))))
-        raise ZeroDivisionError
+        saver.start(lambda: (time.sleep(0.1), done.append(1), fail(OSError("full")))) or 1 / 0
     assert done == [1]
 
 
 def test_who_interrupts_does_not_wait_long():
     gate, before = threading.Event(), time.monotonic()
     with pytest.raises(KeyboardInterrupt), Saver() as saver:
-        saver.start(lambda: gate.wait(30))
-        raise KeyboardInterrupt
+        saver.start(lambda: gate.wait(30)) or fail(KeyboardInterrupt)
     assert time.monotonic() - before < 5
     assert saver._thread.daemon  # and nor does the end of the process
     gate.set()

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hornbook.cli import VERBS
 from hornbook.cli.console import set_up
-from hornbook.errors import UsageError, is_out_of_memory, printable
+from hornbook.errors import UsageError, is_out_of_memory, one_line
 
 
 def make_app() -> cyclopts.App:
@@ -63,5 +63,5 @@ def run(words: list[str]) -> int:
 
 
 def _say(line: str) -> int:
-    print(f"hornbook: {printable(' '.join(line.split()))}", file=sys.stderr, flush=True)
+    print(f"hornbook: {one_line(' '.join(line.split()))}", file=sys.stderr, flush=True)
     return 2

@@ -22,6 +22,8 @@ from hornbook.errors import UsageError
 from hornbook.generation.sampling import Sampling, check_whole, draw, probabilities
 from hornbook.model.cache import Cache
 
+MOST_SAMPLES = 1 << 16
+
 
 def window_start(n: int, block_size: int) -> int:
     """Return the first unit that the prediction of unit n sees; it sees that one to unit n - 1, at most block_size.
@@ -122,6 +124,8 @@ def generate(
     if start.ndim != 1 or start.size == 0:
         raise UsageError(f"a text to go on from is one row of at least one unit; this has the shape {start.shape}.")
     check_whole("samples", samples, 1, "say how many texts you want")
+    if samples > MOST_SAMPLES:
+        raise UsageError(f"samples is {samples}; it has to be at most {MOST_SAMPLES:,}: they are drawn side by side.")
     if tokens is not None:
         check_whole("tokens", tokens, 0, "say how many units you want")
     check_whole("seed", seed, 0, "0 is as good as any")

@@ -21,8 +21,12 @@ def check_whole(name: str, value: Any, least: int, remedy: str) -> None:
         raise UsageError(f"{name} is {value}; it has to be a whole number, at least {least}; {remedy}.")
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _float(value: Any) -> float:
+    """Return a number as a float; infinity for one that is too large, NaN for what is no number."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else float("nan")
+    except OverflowError:
+        return float("inf")
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,14 @@ class Sampling:
     """choose among the fewest units that together have this probability"""
 
     def __post_init__(self) -> None:
-        if not (_number(self.temperature) and 0 <= self.temperature < float("inf")):
+        if not 0 <= _float(self.temperature) < float("inf"):
             raise UsageError(
                 f"temperature is {self.temperature}; it has to be a finite number, at least 0; "
                 "0 always takes the likeliest unit, 1 samples as the model predicts."
             )
         if self.top_k is not None:
             check_whole("top_k", self.top_k, 1, "leave it out to choose among all units")
-        if self.top_p is not None and not (_number(self.top_p) and 0 < self.top_p <= 1):
+        if self.top_p is not None and not 0 < _float(self.top_p) <= 1:
             raise UsageError(
                 f"top_p is {self.top_p}; it has to be above 0 and at most 1; leave it out to choose among all units."
             )
@@ -94,11 +98,11 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
             "the model's logits are NaN or infinite: its weights are broken; generate from an earlier checkpoint, "
             "or train again with a lower learning rate."
         )
-    logits = with_temperature(logits, sampling.temperature)
+    logits = with_temperature(logits, float(sampling.temperature))
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
     if sampling.top_p is not None:
-        logits = keep_top_p(logits, sampling.top_p)
+        logits = keep_top_p(logits, float(sampling.top_p))
     return logits.softmax(dim=-1)
 
 

@@ -22,10 +22,10 @@ class Log:
         whole = b"".join(_lines(path))
         if path.exists() and path.stat().st_size > len(whole):
             write_durably(path, whole)  # a line torn by a crash: the next must not stick to it
-        begun = path.exists()
-        self._file = path.open("ab")
-        if not begun:
+        if not path.exists():
+            path.touch()
             sync_folder(path.parent)  # a name that the disk does not have, a power cut takes back with the whole file
+        self._file = path.open("ab")
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a line; ValueError without a whole "step", or for NaN or an infinity in it."""

@@ -25,7 +25,7 @@ from hornbook.text.identity import Identity, Meter
 from hornbook.text.normal import normalised
 from hornbook.text.reading import Progress, joined, read_documents
 from hornbook.text.settings import AUTO, TextSettings, script_with_conjuncts
-from hornbook.text.split import Pieces, cut, ended, side
+from hornbook.text.split import Pieces, check_split, cut, ended, side
 from hornbook.text.tokenizer import Tokenizer, from_json, named
 from hornbook.text.units import Ids, ids_dtype
 
@@ -76,14 +76,15 @@ class Shards:
             by, leaked = header.get("by", "position"), float(header.get("leaked", 0))
             if not isinstance(by, str) or not isinstance(made := header.get("settings", {}), dict):
                 raise ValueError("how it was made is not what it should be")
-            return cls(
-                folder, train, val, float(header["split"]), Identity(**header["text"]), tokenizer, by, leaked, made
-            )
+            check_split(split := float(header["split"]))
+            found = cls(folder, train, val, split, Identity(**header["text"]), tokenizer, by, leaked, made)
+            found.key  # noqa: B018  (raises for a text's identity that is none)
+            return found
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{folder} does not hold prepared text: it has no {Path(error.filename).name}") from error
         except KeyError as error:
             raise _damaged(folder, f"its header does not say {error}") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise _damaged(folder, str(error)) from error
 
 
