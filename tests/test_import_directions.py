@@ -155,6 +155,44 @@ def test_a_borrowed_transformer_would_be_seen(source):
     assert len(hand_made_elsewhere(source)) == 1
 
 
+RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "runpy", "code", "imp"}
+LOADS = {"torch.load", "np.load", "numpy.load", "torch.jit.load", "torch.hub.load", "yaml.load"}
+
+
+def run_what_they_read(source, path):
+    """Return what in a file would carry out the data that it reads: unpickling and its kin, exec and eval."""
+    tree = ast.parse(source)
+    found = [name for name in imported(tree, path) if name.partition(".")[0] in RUNS_CODE]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in {"exec", "eval", "compile", "__import__", *LOADS}:
+                found.append(called)
+            found += [word.arg for word in node.keywords if word.arg in ("allow_pickle", "weights_only")]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_nothing_that_is_read_is_carried_out(path):
+    assert run_what_they_read(path.read_text(encoding="utf-8"), path) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import_module('marshal')",
+        "torch.load(file, weights_only=True)",
+        "np.load(file)",
+        "eval(text)",
+        "exec(compile(text, 'x', 'exec'))",
+    ],
+)
+def test_what_would_carry_it_out_would_be_seen(source):
+    assert run_what_they_read(source, SOURCE / "run.py")
+
+
 PLAIN = [
     name
     for name, file in {

@@ -52,6 +52,8 @@ class Sampling:
             raise UsageError(
                 f"top_p is {self.top_p}; it has to be above 0 and at most 1; leave it out to choose among all units."
             )
+        for name, value in (("temperature", self.temperature), ("top_p", self.top_p)):
+            object.__setattr__(self, name, value if value is None else _float(value))  # of a fraction, say
 
 
 def with_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -98,11 +100,11 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
             "the model's logits are NaN or infinite: its weights are broken; generate from an earlier checkpoint, "
             "or train again with a lower learning rate."
         )
-    logits = with_temperature(logits, float(sampling.temperature))
+    logits = with_temperature(logits, sampling.temperature)
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
     if sampling.top_p is not None:
-        logits = keep_top_p(logits, float(sampling.top_p))
+        logits = keep_top_p(logits, sampling.top_p)
     return logits.softmax(dim=-1)
 
 
