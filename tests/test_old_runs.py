@@ -48,3 +48,11 @@ def test_a_text_that_changed_is_not_taken_for_the_old_one(old):
         file.write(b"and more\n")
     with pytest.raises(UsageError, match=r"text\.txt is not the text that .* was begun with"):
         hb.resume(old, progress=False)
+
+
+def test_a_log_torn_behind_the_checkpoint_keeps_no_run_from_going_on(old):
+    known = json.loads((old / "known.json").read_text(encoding="utf-8"))
+    with (old / "log.jsonl").open("ab") as file:
+        file.write(b"\0" * 40 + b'\n{"step": 7, "batch_l\n')
+    done = hb.resume(old, progress=False)
+    assert done.final["final_val_loss"] == pytest.approx(known["final_val_loss"], abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -17,7 +18,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
 from hornbook.presets import PRESETS, USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
-from hornbook.runs import board, environment, lock, notes, picture, samples
+from hornbook.runs import board, checkpoints, environment, lock, notes, picture, samples
 from hornbook.runs.files import encode, read_bytes
 from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
@@ -104,7 +105,10 @@ def resume(path: str | Path, progress: TextIO | bool = True) -> Run:
         with lock.hold(run.path), lock.at_work(run.path):
             check_memory(run.model_config, run.recipe, run.size, device)
             if any(run.folder.checkpoints_path.glob("step-*")):
+                run.checkpoint = checkpoints.latest(run.folder, lambda line: None)  # `fit` will tell of it
                 run.weights()  # before a model is made, which may be larger than what is there
+            if not run.folder.notes_path.exists():
+                notes.begin(run.folder, story.asked(run))  # it was killed before they were
             model = build(run.model_config, config["seed"]).to(device)
             data = run.data(tell)
             steps, seed, dtype, landmarks = (config[name] for name in ("steps", "seed", "dtype", "landmarks"))
@@ -283,6 +287,8 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
     try:
         with advising(run.model_config, task.recipe, task.device):
             outcome = fit(task, folder, tell)
+    except BrokenPipeError:  # of what was told: whoever read it has left
+        raise
     except OSError as error:
         full = error.errno in (ENOSPC, EDQUOT)
         why = "the disk is full: make room" if full else f"{folder.path} can't be written ({error.strerror}): mend that"
@@ -307,7 +313,9 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
 def _is_told(run: Run) -> bool:
     """Say whether a run has come to its very end: scored, drawn and noted."""
     noted = read_bytes(run.folder.notes_path) if run.folder.notes_path.exists() else b""
-    return run.final is not None and run.folder.png_path.exists() and encode(story.came_out(run)[0]) in noted
+    with suppress(UsageError):  # a log that a power cut damaged past the newest checkpoint: `fit` cuts that off
+        return run.final is not None and run.folder.png_path.exists() and encode(story.came_out(run)[0]) in noted
+    return False
 
 
 def _opening(task: Task) -> str:

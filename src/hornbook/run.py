@@ -19,7 +19,7 @@ from hornbook.generation.sampling import Sampling, check_whole
 from hornbook.generation.streaming import stream
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
-from hornbook.model.count import count_config, total
+from hornbook.model.count import count_config, on_paper, total
 from hornbook.model.weights import check_weights, load_weights
 from hornbook.runs import checkpoints, log, status
 from hornbook.runs.checkpoints import Checkpoint
@@ -170,7 +170,7 @@ class Run:
         """
         weights = self.checkpoint.weights()
         numbers = sum(weight.numel() for weight in weights.values())
-        with naming(f"{self.checkpoint.path} does not go with {self.folder.config_path}"), torch.device("meta"):
+        with naming(f"{self.checkpoint.path} does not go with {self.folder.config_path}"), on_paper():
             if self.model_config.block_size * self.model_config.n_embd > max(numbers, LARGEST_TABLE):
                 raise UsageError(f"so small a model has no context of {self.model_config.block_size:,} units.")
             check_weights(build(self._outline(len(weights))), weights)  # as many blocks would be missed among them

@@ -149,7 +149,7 @@ def test_killed_at_every_operation_of_a_save(before, new_path, is_whole):
         if code == 0:
             break
         assert code == KILLED
-    assert at > 25
+    assert at > 20
 
 
 class Dead(BaseException):

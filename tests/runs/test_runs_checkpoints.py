@@ -239,7 +239,9 @@ def test_a_disk_that_gives_back_other_bytes_is_not_trusted(folder, monkeypatch):
 def test_none_and_none_whole_are_told_apart(folder):
     with pytest.raises(UsageError) as error:
         latest(folder, unexpected)
-    assert str(error.value) == f"{folder.path} has no checkpoint yet: train it again with another --out"
+    assert str(error.value) == (
+        f"{folder.path} has no checkpoint yet: wait for the first, or go on with `hornbook resume {folder.path}`"
+    )
     for step in (1, 2):
         (saved(folder, step).path / "state.json").unlink()
     told = []

@@ -30,11 +30,11 @@ def test_what_is_advised_is_the_nearest_that_fits():
     recipe = Recipe(batch_size=64)
     whole = needed(CONFIG, recipe)
     half = needed(CONFIG, Recipe(batch_size=64, accumulate=2))
-    assert advice(CONFIG, recipe, half + 1) == "recipe.accumulate=2 would fit, and trains the same"
+    assert advice(CONFIG, recipe, half + 1) == "--set recipe.accumulate=2 would fit, and trains the same"
     assert half < whole
     least = needed(CONFIG, Recipe(batch_size=64, accumulate=64))
     said = advice(CONFIG, recipe, int(least * 0.7))
-    assert re.fullmatch(r"model\.(block_size|n_embd)=\d+ with recipe\.accumulate=64 would fit", said)
+    assert re.fullmatch(r"--set model\.(block_size|n_embd)=\d+ recipe\.accumulate=64 would fit", said)
     assert advice(CONFIG, recipe, 1000).startswith("the smallest model")
 
 
@@ -52,7 +52,7 @@ def test_other_errors_pass_by():
             raise error
     for error in (MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate"), RuntimeError("std::bad_alloc")):
         assert is_out_of_memory(error)
-        said = r"^not enough memory: this training takes about [\d.]+ GB.*; --set"
+        said = r"^not enough memory: this training takes about [\d.]+ GB.*; "
         with pytest.raises(UsageError, match=said), advising(CONFIG, Recipe(), CPU):
             raise error
 

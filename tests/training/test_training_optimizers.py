@@ -20,7 +20,7 @@ def make(seed=1, **changes):
 def update(model, optimizer, seed):
     drawn = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
-        weight.grad = torch.randn(weight.shape, generator=drawn)
+        weight.grad = torch.randn(weight.shape, generator=drawn).to(weight.dtype)
     optimizer.step()
 
 
@@ -111,3 +111,30 @@ def test_memory_of_a_weight_that_there_is_not_is_refused():
     with pytest.raises(UsageError) as caught:
         load_memory(model, optimizer, {"blocks.7.mlp.weight/exp_avg": torch.zeros(1)})
     assert str(caught.value) == ("the optimizer remembers 'blocks.7.mlp.weight', which is not a weight of this model.")
+
+
+OTHERS = {
+    "SGD with momentum": lambda weights: torch.optim.SGD(weights, lr=1e-2, momentum=0.9),
+    "RMSprop": lambda weights: torch.optim.RMSprop(weights, lr=1e-2),
+    "AdamW with amsgrad": lambda weights: torch.optim.AdamW(weights, lr=1e-2, amsgrad=True),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_memory_of_a_learners_own_optimizer_goes_out_and_in_again(name):
+    (model, _), (other, _) = make(), make()
+    optimizer, again = OTHERS[name](model.parameters()), OTHERS[name](other.parameters())
+    update(model, optimizer, 1)
+    load_memory(other, again, get_memory(model, optimizer))
+    other.load_state_dict(model.state_dict())
+    for made, by in ((model, optimizer), (other, again)):
+        update(made, by, 2)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_weights_in_bfloat16_are_remembered():
+    (model, _), (other, _) = make(), make()
+    made = [(each, torch.optim.AdamW(each.bfloat16().parameters(), lr=1e-2)) for each in (model, other)]
+    update(*made[0], 1)
+    load_memory(*made[1], get_memory(*made[0]))
+    assert all(torch.equal(value, get_memory(*made[1])[key]) for key, value in get_memory(*made[0]).items())

@@ -40,6 +40,8 @@ def show(
     elif not verify:
         Progress(sys.stdout).say("\n".join(story.whole_story(opened)))
     else:
-        Progress(sys.stdout).say("\n".join(f"{name}: {fault or 'whole'}" for name, fault in checked.items()))
+        Progress(sys.stdout).say(
+            "\n".join(f"{name}: {fault or 'whole'}" for name, fault in checked.items()) or "no checkpoint yet"
+        )
     if any(checked.values()):
         raise UsageError(f"{sum(map(bool, checked.values()))} of {len(checked)} checkpoints in {run} are damaged")

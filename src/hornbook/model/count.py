@@ -1,10 +1,13 @@
 """How many parameters a model has, and where they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from hornbook.model.build import PARTS, Parts, build
 from hornbook.model.config import ModelConfig
@@ -48,5 +51,22 @@ def total(shares: Iterable[Share]) -> int:
 
 def count_config(config: ModelConfig, parts: Parts = PARTS) -> list[Share]:
     """List the weights that a config would make, without making them."""
-    with torch.device("meta"):
+    with on_paper():
         return count(build(config, parts=parts))
+
+
+@contextmanager
+def on_paper() -> Iterator[None]:
+    """Make every tensor without its numbers, which take neither memory nor time."""
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves a new tensor unfilled: to fill one without numbers, torch would import its compiler first (1 s)."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)

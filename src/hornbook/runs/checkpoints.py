@@ -10,6 +10,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hornbook.errors import UsageError
 from hornbook.runs.files import (
+    HELD,
     MOST_JSON,
     from_json,
     move,
@@ -160,8 +162,11 @@ def latest(folder: RunFolder, report: Callable[[str], None]) -> Checkpoint:
             report(f"stepping over {path.name}: {error}")
         else:
             return checkpoint
-    what = f"none of the {len(paths)} checkpoints in {folder.path} is whole" if paths else None
-    raise UsageError(f"{what or f'{folder.path} has no checkpoint yet'}: train it again with another --out")
+    if not paths:
+        what = "wait for the first, or go on with"
+        raise UsageError(f"{folder.path} has no checkpoint yet: {what} `hornbook resume {folder.path}`")
+    what = f"none of the {len(paths)} checkpoints in {folder.path} is whole"
+    raise UsageError(f"{what}: train it again with another --out")
 
 
 def verify_all(folder: RunFolder) -> dict[str, str]:
@@ -172,7 +177,8 @@ def verify_all(folder: RunFolder) -> dict[str, str]:
             Checkpoint.open(path).verify()
             faults[path.name] = ""
         except UsageError as error:
-            faults[path.name] = str(error)
+            if path.exists():  # a training may have removed it meanwhile
+                faults[path.name] = str(error)
     return faults
 
 
@@ -204,7 +210,8 @@ def prune(folder: RunFolder, keep: Callable[[int], bool]) -> None:
     old = [checkpoint for checkpoint in found if checkpoint.step < newest and not keep(checkpoint.step)]
     for checkpoint in old:
         # Out of sight first, on the disk too: a folder half removed would look like a damaged checkpoint.
-        move(checkpoint.path, checkpoint.path.with_name(f".removing-{checkpoint.step}-{token_hex(4)}"))
+        with suppress(*HELD):  # the next save removes it
+            move(checkpoint.path, checkpoint.path.with_name(f".removing-{checkpoint.step}-{token_hex(4)}"))
     if old:
         sync_folder(folder.checkpoints_path)
     _sweep(folder.checkpoints_path)

@@ -17,6 +17,7 @@ from typing import Any
 from hornbook.errors import UsageError
 
 PATIENCE = 20 if os.name == "nt" else 0  # times that a rename is asked for again, 50 ms apart
+HELD = (PermissionError,) if os.name == "nt" else ()  # of a file that a program on Windows holds open
 MOST_BYTES = 1 << 30  # of a log: millions of steps
 MOST_JSON = 1 << 23  # bytes of any other JSON file
 MOST_VALUES = 1 << 19  # in it, half of them strings: each takes up to a hundred bytes of memory
@@ -149,7 +150,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def write_again(path: Path, data: bytes) -> None:
     """Write a file that can be made again from others: while a program on Windows holds it open, it stays old."""
-    with suppress(PermissionError):
+    with suppress(*HELD):
         write_durably(path, data)
 
 

@@ -99,7 +99,8 @@ class RunFolder:
         """Remove what was made for a run that never began."""
         with suppress(OSError):
             self.checkpoints_path.rmdir()
-            for name in UNBEGUN - {self.checkpoints_path.name}:
+        for name in sorted(UNBEGUN - {self.checkpoints_path.name}, reverse=True):  # the lock last: "." sorts first
+            with suppress(OSError):
                 (self.path / name).unlink(missing_ok=True)
 
     @classmethod

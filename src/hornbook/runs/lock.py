@@ -22,7 +22,7 @@ def hold(path: Path) -> Iterator[None]:
     """Keep every other process out of this folder; UsageError when one is in it, or it can't be written."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path / LOCK, blocking=False)
+    lock = FileLock(path / LOCK, timeout=0.2)  # `is_held` takes it for a moment
     try:
         lock.acquire()
     except Timeout:
@@ -58,8 +58,20 @@ def is_held(path: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that can't be written can't be trained in
-        return False
+    except OSError:  # it can't be written: it may be another user's, who trains in it
+        return _is_held_by_another(path)
+
+
+def _is_held_by_another(path: Path) -> bool:
+    with suppress(ImportError, OSError):  # Windows has no such module
+        import fcntl
+
+        with (path / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 def was_killed(path: Path) -> bool:

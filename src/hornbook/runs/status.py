@@ -1,6 +1,8 @@
 """How a run stands, seen from its folder."""
 
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def state(folder: RunFolder, records: Iterable[dict[str, Any]]) -> str:
 
 def status(path: Path) -> Status:
     """Look at a run's folder; what is wrong with it is in the answer, not raised."""
-    size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    size = _size(path)
     try:
         folder = RunFolder.open(path)
         records, steps = log.read(folder.log_path), folder.config().get("steps")
@@ -46,6 +48,15 @@ def status(path: Path) -> Status:
         return Status(path, size, fault=str(error))
     reached = max((record["step"] for record in records), default=0)
     return Status(path, size, state(folder, records), reached, steps, log.best(records).get("val_loss"))
+
+
+def _size(path: Path) -> int:
+    size = 0
+    for folder, _, names in os.walk(path):  # stops at nothing that a training removes meanwhile, as rglob does
+        for name in names:
+            with suppress(OSError):
+                size += Path(folder, name).lstat().st_size
+    return size
 
 
 def all_runs(where: Path) -> Iterator[Status]:

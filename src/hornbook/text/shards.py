@@ -256,7 +256,10 @@ def _write(folder: Path, plan: Plan) -> None:
         "text": asdict(plan.text),
         "tokenizer": plan.tokenizer.to_json(),
     }
-    (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8", newline="\n")
+    with (folder / HEADER).open("xb") as file:
+        file.write(json.dumps(header, indent=1).encode("ascii") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _leaked(folder: Path, sizes: list[int], plan: Plan) -> float:

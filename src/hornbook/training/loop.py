@@ -20,7 +20,7 @@ from hornbook.training.evaluate import evaluate
 from hornbook.training.optimizers import get_memory, load_memory, make_optimizer
 from hornbook.training.pace import Pace
 from hornbook.training.progress import Progress, bar
-from hornbook.training.saving import Saver
+from hornbook.training.saving import Saver, settle
 from hornbook.training.schedule import evaluation_steps, learning_rate
 from hornbook.training.step import TrainStep
 from hornbook.training.stopping import StopSignals
@@ -36,6 +36,7 @@ def fit(task: Task, folder: RunFolder, progress: Progress) -> str:
 
     After a kill at any moment, calling this again gives the same weights and the same log, bit for bit.
     """
+    settle()
     return _Loop(task, folder, progress).run()
 
 
@@ -86,7 +87,7 @@ class _Loop:
                     self.losses.append((self.step, loss, norm))
                 if self.step in self.to_look:
                     self._look()
-                elif self._is_kept(self.step) or time.monotonic() - self.saved_at > SAVE_EVERY:
+                elif self._is_kept(self.step) or self._is_due():
                     self._save()
                 self._show()
             if self.losses:
@@ -160,6 +161,7 @@ class _Loop:
         """Have what is needed to go on from here written, from a copy; the newest, the best and the kept stay."""
         self._read_losses()
         with self.pace.pause():
+            self.saver.wait()  # before another copy is made
             for lines in (self.log, self.times, self.board):
                 lines.flush()
             parts = get_weights(self.task.model), get_memory(self.task.model, self.optimizer)
@@ -174,6 +176,10 @@ class _Loop:
 
             self.saver.start(write)
         self.saved_at = time.monotonic()
+
+    def _is_due(self) -> bool:
+        """Say whether it is time to save, and the save before is done."""
+        return time.monotonic() - self.saved_at > SAVE_EVERY and not self.saver.busy
 
     def _is_kept(self, step: int) -> bool:
         """Say whether the recipe asks for the checkpoint of this step to be kept."""
@@ -197,7 +203,7 @@ class _Loop:
 
 def copied(tensor: Tensor) -> Tensor:
     """Return a copy on the CPU, in the order in which it is read."""
-    return tensor.clone(memory_format=torch.contiguous_format).cpu()
+    return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, Any]:

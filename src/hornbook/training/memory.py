@@ -44,9 +44,9 @@ def available(device: torch.device) -> int | None:
 def needed(config: ModelConfig, recipe: Recipe) -> int:
     """Return how many bytes a training takes, estimated on the large side, from what was measured (docs/results.md).
 
-    A parameter takes 20 bytes: the weight, its gradient, AdamW's two memories, and what is copied to be saved of them
-    in turn. A unit of a batch takes its logits three times, in each block 24 vectors, and where attention is a matrix
-    that is kept, each head's row twice; with dropout three times as often.
+    A parameter takes 46 bytes: the weight, its gradient, AdamW's two memories; and while they are saved, a copy of all
+    but the gradient, and the files that are made of it. A unit of a batch takes its logits three times, in each block
+    24 vectors, and where attention is a matrix that is kept, each head's row twice; with dropout three times as often.
     """
     kept = config.kind != "bigram" and (config.attention != "fused" or config.dropout > 0)
     rows = config.n_head * config.block_size * (6 if config.dropout else 2) if kept else 0
@@ -54,7 +54,7 @@ def needed(config: ModelConfig, recipe: Recipe) -> int:
     a_unit = 3 * config.vocab_size + blocks * (24 * config.n_embd + rows)
     a_unit_scored = 3 * config.vocab_size + 12 * config.n_embd + rows
     units = max(recipe.batch_size // recipe.accumulate * config.block_size * a_unit, UNITS_AT_ONCE * a_unit_scored)
-    return 20 * total(count_config(config)) + 4 * units
+    return 46 * total(count_config(config)) + 4 * units
 
 
 def advice(config: ModelConfig, recipe: Recipe, there: int | None) -> str:
@@ -62,13 +62,15 @@ def advice(config: ModelConfig, recipe: Recipe, there: int | None) -> str:
     pieces = [n for n in range(recipe.accumulate + 1, recipe.batch_size + 1) if recipe.batch_size % n == 0]
     for n in pieces:
         if there is None or needed(config, replace(recipe, accumulate=n)) < there:
-            return f"recipe.accumulate={n} would fit, and trains the same"
+            return f"--set recipe.accumulate={n} would fit, and trains the same"
     most = max(pieces, default=recipe.accumulate)
     for name, least in (("block_size", 8), ("n_embd", config.n_head)):
         whole = getattr(config, name)
         for half in (whole >> i for i in range(1, 64) if whole >> i >= least and (whole >> i) % least == 0):
             if needed(replace(config, **{name: half}), replace(recipe, accumulate=most)) < (there or 0):
-                return f"model.{name}={half} with recipe.accumulate={most} would fit"
+                return f"--set model.{name}={half} recipe.accumulate={most} would fit"
+    if there is None:
+        return "make the model smaller"
     return "the smallest model that there is would not fit: free some memory first"
 
 
@@ -82,10 +84,8 @@ def advising(config: ModelConfig, recipe: Recipe, device: torch.device) -> Itera
         if not is_out_of_memory(error):
             raise
         left = "" if there is None else f" of the {there / 1e9:,.2f} GB that were left"
-        raise UsageError(
-            f"not enough memory: this training takes about {needed(config, recipe) / 1e9:,.2f} GB{left}; --set "
-            f"{advice(config, recipe, there)}."
-        ) from None
+        takes = f"not enough memory: this training takes about {needed(config, recipe) / 1e9:,.2f} GB{left}"
+        raise UsageError(f"{takes}; {advice(config, recipe, there)}.") from None
 
 
 def check_memory(config: ModelConfig, recipe: Recipe, parameters: int, device: torch.device) -> None:

@@ -37,14 +37,17 @@ def load_memory(model: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapp
     names = {key.rpartition("/")[0] for key in memory}
     for name in sorted(names - weights.keys()):
         raise UsageError(f"the optimizer remembers {name[:80]!r}, which is not a weight of this model.")
-    for key in sorted(memory.keys() ^ {f"{name}/{what}" for name in names for what in MEMORY}):
+    own = not isinstance(optimizer, torch.optim.AdamW) or optimizer.defaults["amsgrad"]  # a learner's: not known here
+    for key in () if own else sorted(memory.keys() ^ {f"{name}/{what}" for name in names for what in MEMORY}):
         raise UsageError(
             f"{key[:80]!r} is {'nothing' if key in memory else 'missing of what'} the optimizer remembers."
         )
     for key, value in memory.items():
         name, _, what = key.rpartition("/")
         shape = () if what == "step" else weights[name].shape
-        if (value.shape, value.dtype) != (shape, weights[name].dtype) or (what != "exp_avg" and (value < 0).any()):
+        dtype = value.dtype if what == "step" and value.is_floating_point() else weights[name].dtype
+        fits = (value.shape, value.dtype) == (shape, dtype) and (what == "exp_avg" or not (value < 0).any())
+        if not (own or fits):
             raise UsageError(f"what the optimizer remembers as {key!r} is not of that weight.")
         # a copy in the weight's own place: what is read may be a view of a file
         where = "cpu" if what == "step" and weights[name].device.type == "cpu" else weights[name].device

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 
+NAME = "hornbook is saving"
 NICE = 10  # how far the thread steps back where it can: the training goes first
+
+
+def settle() -> None:
+    """Wait for what an interrupted training of this process may be saving still: the next would not know of it."""
+    for thread in threading.enumerate():
+        if thread.name == NAME:
+            thread.join()
 
 
 class Saver(AbstractContextManager["Saver"]):
@@ -24,8 +32,13 @@ class Saver(AbstractContextManager["Saver"]):
     def start(self, work: Callable[[], object]) -> None:
         """Begin a piece of work, once the one before is done."""
         self.wait()
-        self._thread = threading.Thread(target=self._do, args=(work,), name="save", daemon=True)
+        self._thread = threading.Thread(target=self._do, args=(work,), name=NAME, daemon=True)
         self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        return bool(self._thread and self._thread.is_alive())
 
     def check(self) -> None:
         """Raise what went wrong, if anything has by now; never wait."""
@@ -49,7 +62,7 @@ class Saver(AbstractContextManager["Saver"]):
     def _do(self, work: Callable[[], object]) -> None:
         with suppress(OSError):
             if sys.platform == "linux":  # elsewhere it would slow the whole process
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+                os.nice(NICE)
         try:
             work()
         except BaseException as error:
