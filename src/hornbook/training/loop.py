@@ -87,7 +87,7 @@ class _Loop:
                     self.losses.append((self.step, loss, norm))
                 if self.step in self.to_look:
                     self._look()
-                elif self._is_kept(self.step) or self._is_due():
+                elif self._is_kept(self.step) or time.monotonic() - self.saved_at > SAVE_EVERY:
                     self._save()
                 self._show()
             if self.losses:
@@ -176,10 +176,6 @@ class _Loop:
 
             self.saver.start(write)
         self.saved_at = time.monotonic()
-
-    def _is_due(self) -> bool:
-        """Say whether it is time to save, and the save before is done."""
-        return time.monotonic() - self.saved_at > SAVE_EVERY and not self.saver.busy
 
     def _is_kept(self, step: int) -> bool:
         """Say whether the recipe asks for the checkpoint of this step to be kept."""

@@ -35,11 +35,6 @@ class Saver(AbstractContextManager["Saver"]):
         self._thread = threading.Thread(target=self._do, args=(work,), name=NAME, daemon=True)
         self._thread.start()
 
-    @property
-    def busy(self) -> bool:
-        """Whether something is under way."""
-        return bool(self._thread and self._thread.is_alive())
-
     def check(self) -> None:
         """Raise what went wrong, if anything has by now; never wait."""
         if self._error:
