@@ -115,6 +115,7 @@ def test_some_operations_of_a_run_fail(fails_at, whole, lasting):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "for-good"])
 def test_each_operation_of_a_run_fails(fails_at, lasting):
     """Each, with one of the errors each; all errors at each operation of a save: in runs/test_crash_in_save.py."""
@@ -171,6 +172,7 @@ def test_no_power_cut_costs_a_run(place, whole):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_power_cut_at_any_moment_costs_a_run(place, whole):
     """At each change to the disk, of what was not synced: all there, nothing, only files, only names, and so on."""
     assert after_power_cuts(place, whole[0], 4) > 200

@@ -95,6 +95,7 @@ def test_killed_at_every_moment_a_run_ends_in_the_same_bytes(survives):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "accumulation and dropout"])
 def test_killed_at_every_change_to_a_file(survives, variant):
     """A process that is killed leaves files, and nothing else: between two changes to them all moments are alike."""

@@ -31,7 +31,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of itself in /proc")
-@pytest.mark.parametrize("steps", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [2_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_memory_and_open_files_stay_flat(python, tmp_path, made_up, steps):
     text = tmp_path / "text.txt"
     text.write_text(made_up(5_000), encoding="utf-8")

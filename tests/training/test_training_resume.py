@@ -108,7 +108,7 @@ def test_dying_at_each_moment_changes_nothing(die_everywhere):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attention", ["heads", "batched", "fused"])
+@pytest.mark.parametrize("attention", ["heads", pytest.param("batched", marks=pytest.mark.long), "fused"])
 def test_dying_at_each_moment_of_a_longer_run_changes_nothing(die_everywhere, attention):
     die_everywhere(steps=7, model={"attention": attention})
 
