@@ -17,7 +17,12 @@ import hornbook as hb
 from hornbook.training import loop
 from hornbook.training.step import TrainStep
 
-SETTINGS = {"recipe.evaluate_on": 256, "recipe.sample_length": 0, "recipe.evaluate_every": 10**9}
+SETTINGS = {
+    "recipe.evaluate_on": 256,
+    "recipe.sample_length": 0,
+    "recipe.evaluate_every": 10**9,
+    "recipe.random_batches": 0,
+}
 
 
 def seconds(text: Path, preset: str, steps: int, save_every: float) -> float:
