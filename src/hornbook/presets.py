@@ -75,7 +75,7 @@ _BARE = {"block": "plain", "mlp": "identity", "norm": "identity", "n_layer": 1, 
 _SIZES = "model.n_layer model.n_head model.n_embd model.block_size model.n_hidden model.dropout model.block"
 _MADE_OF = (
     "model.kind model.mlp model.norm model.positions model.tied model.bias_qkv model.bias_projection model.bias_mlp "
-    "model.bias_head"
+    "model.bias_head model.n_kv_head model.qk_norm model.pairs model.logits"
 )
 _TEXT = " ".join(f"text.{each.name}" for each in fields(TextSettings))  # nothing else was done to it
 _LECTURE = frozenset(
@@ -105,9 +105,9 @@ _LECTURE_RECIPE = Recipe(
 )
 _NANOGPT = frozenset(
     f"{_SIZES} {_MADE_OF} {_TEXT} model.attention_dropout model.embedding_dropout model.init_std model.init_scaled "
-    "recipe.steps recipe.minutes recipe.batch_size recipe.accumulate recipe.learning_rate recipe.warmup "
-    "recipe.schedule recipe.floor recipe.beta1 recipe.beta2 recipe.weight_decay recipe.clip recipe.evaluate_every "
-    "recipe.random_batches".split()
+    "model.init_zero recipe.steps recipe.minutes recipe.batch_size recipe.accumulate recipe.learning_rate "
+    "recipe.warmup recipe.schedule recipe.floor recipe.beta1 recipe.beta2 recipe.weight_decay recipe.clip "
+    "recipe.evaluate_every recipe.random_batches".split()
 )
 _NANOGPT_MODEL = {
     "n_layer": 6,

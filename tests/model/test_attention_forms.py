@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from hornbook.model.attention import Attention, Causal, FusedCore, MatmulCore, allowed_keys
 from hornbook.model.block import Nothing
-from hornbook.model.build import build
+from hornbook.model.build import build, finder
 from hornbook.model.cache import Cache
 from hornbook.model.dropout import Clock, Dropout
 from hornbook.model.head import Head, lower_triangle
@@ -79,7 +79,7 @@ def test_no_bias_of_the_key_ever_learns(make, ids, run_with_gradients, form):
 def test_a_head_against_sums_written_out(tiny, scatter):
     """One head, one row, no tensor algebra: query, key and value by hand, softmax of what stands before."""
     config = tiny(n_head=1, n_embd=4, attention="head")
-    head = scatter(Head(config, "here").double())
+    head = scatter(Head(config, "here", finder(config)).double())
     weights = {name: weight.tolist() for name, weight in get_weights(head).items()}
     x = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rows = x[0].tolist()
@@ -102,8 +102,8 @@ def test_a_head_against_sums_written_out(tiny, scatter):
 
 def test_one_head_is_attention_with_one_head_that_projects_nothing(tiny, scatter):
     config = tiny(n_head=1)
-    head = scatter(Head(config, "here").double())
-    attention = Attention(config, "here", MatmulCore).double()
+    head = scatter(Head(config, "here", finder(config)).double())
+    attention = Attention(config, "here", finder(config), MatmulCore).double()
     projection = {"project.weight": torch.eye(12).double(), "project.bias": torch.zeros(12).double()}
     load_weights(attention, {**get_weights(head), **projection})
     x = torch.randn(2, 6, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

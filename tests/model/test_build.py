@@ -21,7 +21,7 @@ from hornbook.model.weights import get_weights
         ({"mlp": "gleu"}, "model.mlp=gleu is not a part there is; did you mean 'gelu'?"),
         ({"attention": "fussed"}, "model.attention=fussed is not a part there is; did you mean 'fused'?"),
         ({"block": "xyz"}, "model.block=xyz is not a part there is; known: branch, plain, post, pre."),
-        ({"norm": "rms"}, "model.norm=rms is not a part there is; known: identity, layernorm, layernorm-nobias."),
+        ({"norm": "rms"}, "model.norm=rms is not a part there is; did you mean 'rmsnorm'?"),
         ({"positions": "lerned"}, "model.positions=lerned is not a part there is; did you mean 'learned'?"),
         ({"kind": "bert"}, "model.kind=bert is not a part there is; known: bigram, gpt."),
     ],
@@ -34,7 +34,10 @@ def test_a_part_that_does_not_exist(tiny, changes, message):
 
 @pytest.mark.parametrize(
     ("kind", "hint"),
-    [("mpl", "did you mean 'mlp'?"), ("xyz", "known: attention, block, kind, mlp, norm, positions.")],
+    [
+        ("mpl", "did you mean 'mlp'?"),
+        ("xyz", "known: attention, block, kind, logits, mlp, norm, pairs, positions, qk_norm, turn."),
+    ],
 )
 def test_a_kind_of_part_that_does_not_exist(kind, hint):
     with pytest.raises(UsageError) as caught:
@@ -67,7 +70,7 @@ def test_a_part_of_ones_own_goes_in_by_the_same_door(tiny, ids):
     assert model.blocks[0].mlp.gate.weight.grad.abs().max() > 0
     shares = {share.name: share.parameters for share in count_config(config, parts)}
     assert shares["blocks.*.mlp.gate.weight"] == 2 * 144
-    with pytest.raises(UsageError, match="known: gelu, identity, nothing, relu"):
+    with pytest.raises(UsageError, match="known: gelu, identity, nothing, relu, relu2, swiglu"):
         build(config)  # the tables themselves did not change
 
 
@@ -76,9 +79,10 @@ def test_parts_of_ones_own_of_every_kind(tiny, ids):
     called = []
 
     class Mix(nn.Module):
-        def __init__(self, config, site):
+        def __init__(self, config, site, find):
             super().__init__()
             called.append(site)
+            self.norm = find("norm")(config, f"{site}.norm")
 
         def forward(self, x, cache):
             return x.cumsum(1)

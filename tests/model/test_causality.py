@@ -60,8 +60,8 @@ def test_no_variant_sees_the_future(make, reach, attention, block, norm):
     check(reach(make(attention=attention, n_head=n_head, block=block, norm=norm)), attention)
 
 
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "nothing"])
-@pytest.mark.parametrize("mlp", ["relu", "gelu", "identity", "nothing"])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "nothing"])
+@pytest.mark.parametrize("mlp", ["relu", "gelu", "relu2", "swiglu", "identity", "nothing"])
 def test_no_choice_of_mlp_or_positions_sees_the_future(make, reach, mlp, positions):
     check(reach(make(mlp=mlp, positions=positions, tied=True, norm="layernorm-nobias")), "fused")
 
@@ -105,7 +105,7 @@ def test_without_positions_the_order_of_the_past_is_not_seen(make, ids):
     """One block with no positions sees a set of units: swap two earlier ones and the last place doesn't notice."""
     swapped = ids[:, [1, 0, 2, 3, 4, 5, 6, 7]]
     assert not torch.equal(swapped, ids)
-    for positions, notices in (("nothing", False), ("learned", True), ("sinusoidal", True)):
+    for positions, notices in (("nothing", False), ("learned", True), ("sinusoidal", True), ("rotary", True)):
         model = make(positions=positions, n_layer=1)
         difference = (model(swapped)[:, -1] - model(ids)[:, -1]).abs().max()
         assert difference > 1e-4 if notices else difference < 1e-12

@@ -1,4 +1,4 @@
-"""Every pair of choices, and (slow) every combination: builds, runs, is causal, decodes with a cache, is counted."""
+"""Every pair of choices, and (slow) every combination of parts: builds, runs, is causal, decodes, is counted."""
 
 import itertools
 import math
@@ -12,11 +12,14 @@ from hornbook.model.cache import Cache
 from hornbook.model.count import count, count_config
 from hornbook.model.dropout import Clock
 
-CHOICES = {
-    **{kind: list(PARTS[kind]) for kind in ("block", "attention", "mlp", "norm", "positions")},
+KINDS = ("block", "attention", "mlp", "norm", "positions", "qk_norm", "pairs", "logits")
+PARTS_IN_USE = {**{kind: list(PARTS[kind]) for kind in KINDS}, "n_kv_head": [None, 1]}
+DETAILS = {
     **{name: [False, True] for name in ("tied", "bias_qkv", "bias_projection", "bias_mlp", "bias_head")},
     "dropout": [0.0, 0.25],
+    "vocab_size": [11, 130],  # with pairs: each has a row, or they share some
 }
+CHOICES = {**PARTS_IN_USE, **DETAILS}
 
 
 def pairs_of(choice):
@@ -53,11 +56,12 @@ def check(tiny, scatter, ids):
 
         logits = model(ids)
         hook.remove()
-        assert logits.shape == (3, 8, 11)
+        V = config.vocab_size
+        assert logits.shape == (3, 8, V)
         assert math.isfinite(model.loss(model.hidden(ids), model.head, ids).item())
 
         t = 4
-        flow = torch.randn(3, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        flow = torch.randn(3, V, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         (reach,) = torch.autograd.grad(logits[:, t], kept[0], flow, retain_graph=True, materialize_grads=True)
         assert not reach[:, t + 1 :].any()
         talks = choice["attention"] != "nothing" and not (choice["block"] == "plain" and choice["mlp"] == "nothing")
@@ -76,7 +80,10 @@ def check(tiny, scatter, ids):
         cache = Cache(config.block_size)
         with torch.no_grad():
             found = torch.cat([model(ids[:, a:b], cache) for a, b in ((0, 1), (1, 5), (5, 7), (7, 8))], dim=1)
-            torch.testing.assert_close(found, model(ids), rtol=0, atol=1e-12)
+            whole = model(ids)
+            torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
+            changed = torch.cat([ids[:, :t], (ids[:, t:] + 1) % 11], dim=1)  # by way of the ids, which pairs look at
+            torch.testing.assert_close(model(changed)[:, :t], whole[:, :t], rtol=0, atol=1e-12)
 
     return check
 
@@ -86,7 +93,7 @@ def test_the_rows_do_hold_all_pairs():
     for (a, xs), (b, ys) in itertools.combinations(CHOICES.items(), 2):
         for x, y in itertools.product(xs, ys):
             assert ((a, x), (b, y)) in held
-    assert len(ROWS) < 40
+    assert len(ROWS) < 60
 
 
 @pytest.mark.parametrize("choice", ROWS, ids=lambda choice: "-".join(str(value) for value in choice.values()))
@@ -98,7 +105,9 @@ def test_every_pair_of_choices(check, choice):
 @pytest.mark.parametrize("block", CHOICES["block"])
 @pytest.mark.parametrize("attention", CHOICES["attention"])
 @pytest.mark.parametrize("mlp", CHOICES["mlp"])
-def test_every_combination(check, block, attention, mlp):
-    others = {name: values for name, values in CHOICES.items() if name not in ("block", "attention", "mlp")}
+def test_every_combination_of_parts(check, block, attention, mlp):
+    rng = random.Random(f"{block} {attention} {mlp}")
+    others = {name: values for name, values in PARTS_IN_USE.items() if name not in ("block", "attention", "mlp")}
     for values in itertools.product(*others.values()):
-        check(block=block, attention=attention, mlp=mlp, **dict(zip(others, values, strict=True)))
+        details = {name: rng.choice(values) for name, values in DETAILS.items()}
+        check(block=block, attention=attention, mlp=mlp, **dict(zip(others, values, strict=True)), **details)

@@ -64,7 +64,9 @@ def test_the_ends_of_what_is_allowed():
 
 @pytest.mark.parametrize("name", LARGEST)
 def test_the_largest_size_is_allowed(name):
-    others = {"n_embd": {"n_head": 1}, "n_head": {"n_embd": LARGEST["n_head"]}}.get(name, {})
+    others = {"n_embd": {"n_head": 1}, "n_head": {"n_embd": LARGEST["n_head"]}}
+    others |= {"n_kv_head": {"n_embd": LARGEST["n_kv_head"], "n_head": LARGEST["n_kv_head"]}}
+    others = others.get(name, {})
     assert getattr(ModelConfig(**{"vocab_size": 65, name: LARGEST[name], **others}), name) == LARGEST[name]
 
 

@@ -87,7 +87,12 @@ def compute(config, weights, ids):
     def linear(x, name):
         return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0)
 
+    def rms(x):
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+
     def layer_norm(x, name):
+        if config.norm.startswith("rmsnorm"):
+            return rms(x) * w.get(f"{name}.weight", 1)
         if f"{name}.weight" not in w:
             return x
         deviation = np.sqrt(x.var(-1, keepdims=True) + 1e-5)
@@ -98,6 +103,13 @@ def compute(config, weights, ids):
         q, k, v = (
             linear(x, f"{name}.{part}").reshape(T, -1, D).transpose(1, 0, 2) for part in ("query", "key", "value")
         )
+        if config.qk_norm != "identity":
+            q, k = rms(q), rms(k)
+        if config.positions == "rotary":  # the two halves of the channels are points of a plane
+            turn = np.exp(1j * np.outer(np.arange(T), 10000 ** (-np.arange(D // 2) / (D // 2))))
+            q, k = ((x[..., : D // 2] + 1j * x[..., D // 2 :]) * turn for x in (q, k))
+            q, k = (np.concatenate([x.real, x.imag], -1) for x in (q, k))
+        k, v = (x.repeat(config.n_head // len(x), 0) for x in (k, v))
         scores = q @ k.transpose(0, 2, 1) / math.sqrt(D) + np.where(np.tri(T), 0, -np.inf)
         looks = softmax(scores)
         y = (looks @ v).transpose(1, 0, 2).reshape(T, -1)
@@ -106,26 +118,35 @@ def compute(config, weights, ids):
     def mlp(x, name):
         if config.mlp == "identity":
             return x
+        gate = linear(x, f"{name}.gate") if config.mlp == "swiglu" else None
         x = linear(x, f"{name}.expand")
-        bent = np.maximum(x, 0) if config.mlp == "relu" else x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
-        return linear(bent, f"{name}.project")
+        bends = {
+            "relu": lambda: np.maximum(x, 0),
+            "relu2": lambda: np.maximum(x, 0) ** 2,
+            "gelu": lambda: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2,
+            "swiglu": lambda: gate / (1 + np.exp(-gate)) * x,
+        }
+        return linear(bends[config.mlp](), f"{name}.project")
 
     if config.kind == "bigram":
         logits = w["table.weight"][ids]
         return {"logits": logits, "probabilities": softmax(logits), "blocks": []}
     T, C = len(ids), config.n_embd
     tokens = w["tokens.weight"][ids]
-    scaled = tokens
+    pairs = np.zeros((T, C))
+    if config.pairs != "nothing":
+        pairs = w["pairs.table.weight"][[0, *(1 + config.vocab_size * ids[:-1] + ids[1:])]]
+    scaled = tokens + pairs
     if config.positions == "learned":
         position = w["positions.table.weight"][:T]
     elif config.positions == "sinusoidal":
         c = np.arange(C)
         angle = np.arange(T)[:, None] / 10000 ** ((c - c % 2) / C)
-        position, scaled = np.where(c % 2, np.cos(angle), np.sin(angle)), tokens * math.sqrt(C)
+        position, scaled = np.where(c % 2, np.cos(angle), np.sin(angle)), scaled * math.sqrt(C)
     else:
         position = np.zeros((T, C))
     x = scaled + position
-    found = {"tokens": tokens, "scaled": scaled, "position": position, "whole": x, "blocks": []}
+    found = {"tokens": tokens, "pairs": pairs, "scaled": scaled, "position": position, "whole": x, "blocks": []}
     for i in range(config.n_layer):
         name, before = f"blocks.{i}", x
         first, second = f"{name}.attention_norm", f"{name}.mlp_norm"
@@ -152,5 +173,7 @@ def compute(config, weights, ids):
     found["after_norm"] = norm(x)
     head = w.get("head.weight", w["tokens.weight"])
     found["logits"] = x @ head.T + w.get("head.bias", 0)
+    if config.logits == "capped":
+        found["logits"] = 15 * np.tanh(found["logits"] / 15)
     found["probabilities"] = softmax(found["logits"])
     return found

@@ -107,7 +107,19 @@ def test_a_large_preset_fits_too():
     assert write_file(asked_for("nanogpt"), "nanogpt").count("\n") <= LINES
 
 
+MODERN = {
+    "model.positions": "rotary",
+    "model.norm": "rmsnorm-nogain",
+    "model.qk_norm": "rmsnorm-nogain",
+    "model.mlp": "relu2",
+    "model.pairs": "bigram",
+    "model.logits": "capped",
+    "model.init_zero": True,
+}
 COMBINATIONS = [
+    MODERN,
+    {"model.norm": "rmsnorm", "model.mlp": "swiglu", "model.n_head": 4, "model.n_kv_head": 2, "model.pairs": "bigram"},
+    {"model.attention": "heads", "model.n_head": 4, "model.n_kv_head": 1, "model.positions": "rotary"},
     {"model.attention": "heads", "model.positions": "sinusoidal", "model.block": "post", "recipe.schedule": "cosine"},
     {"model.attention": "head", "model.n_head": 1, "model.block": "branch", "model.attention_dropout": 0.3},
     {"model.attention": "batched", "model.block": "plain", "model.norm": "identity", "model.mlp": "identity"},
@@ -119,7 +131,7 @@ COMBINATIONS = [
 ]
 
 
-@pytest.mark.parametrize("settings", COMBINATIONS[:4], ids=lambda settings: " ".join(map(str, settings.values())))
+@pytest.mark.parametrize("settings", COMBINATIONS[:7], ids=lambda settings: " ".join(map(str, settings.values())))
 def test_any_parts_print(settings):
     check(asked_for("quick", "float32", SMALL | settings), steps=8)
 
@@ -136,6 +148,10 @@ def test_the_longest_of_all_is_hardly_longer():
     settings = {"model.attention": "heads", "model.dropout": 0.2, "model.positions": "sinusoidal"}
     more = {"recipe.accumulate": 2, "recipe.schedule": "cosine", "model.tied": True}
     check(asked_for("quick", "bfloat16", SMALL | settings | more), steps=8, most=LINES + 15)
+
+
+def test_all_modern_parts_with_dropout_are_longer():
+    check(asked_for("quick", "bfloat16", SMALL | MODERN | {"model.dropout": 0.2}), steps=8, most=LINES + 30)
 
 
 @pytest.mark.parametrize("name", ["quick", "heads", "bigram"])

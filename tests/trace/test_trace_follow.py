@@ -30,6 +30,12 @@ CONFIGS = {
     "the second rung": {"block": "plain", "mlp": "identity", "norm": "identity", "n_layer": 1},
     "three blocks of four heads": {"n_layer": 3, "n_head": 4},
     "bigram": {"kind": "bigram"},
+    "modern": {
+        "positions": "rotary", "norm": "rmsnorm-nogain", "qk_norm": "rmsnorm-nogain", "mlp": "relu2", "pairs": "bigram",
+        "logits": "capped", "n_kv_head": 1,
+    },
+    "modern, one by one": {"attention": "heads", "n_kv_head": 1, "norm": "rmsnorm", "mlp": "swiglu"},
+    "pairs, scaled": {"pairs": "bigram", "positions": "sinusoidal"},
 }  # fmt: skip
 IDS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5])
 
@@ -62,6 +68,10 @@ def test_every_number_comes_from_the_weights(name, make_model, reference):
     embedding = inside.embedding
     close(embedding.tokens, true["tokens"])
     close(embedding.position, true["position"])
+    assert (embedding.pairs is not None) == (config.pairs == "bigram")
+    if embedding.pairs is not None:
+        close(embedding.pairs, true["pairs"])
+    close(sum(numbers for _, numbers in embedding.summands), true["whole"])
     close(embedding.whole, true["whole"])
     assert (embedding.scaled is not None) == (config.positions == "sinusoidal")
     if embedding.scaled is not None:
@@ -190,7 +200,7 @@ def test_an_edited_part_is_shown_as_it_is(make_run, reference, monkeypatch):
 class Mean(nn.Module):
     """An attention of a learner's own: everyone takes the mean of all before, with no place to look at weights."""
 
-    def __init__(self, config, site):
+    def __init__(self, config, site, find):
         super().__init__()
         self.project = nn.Linear(config.n_embd, config.n_embd)
 

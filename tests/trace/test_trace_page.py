@@ -18,13 +18,22 @@ from hornbook.trace.labels import label, language
 from hornbook.trace.page import page
 
 VOID = {"meta", "input", "br", "link", "rect", "path", "line", "circle"}
+MODERN = {"positions": "rotary", "norm": "rmsnorm-nogain", "qk_norm": "rmsnorm-nogain", "mlp": "relu2"}
+MODERN |= {"pairs": "bigram", "logits": "capped", "n_kv_head": 1}
 KINDS = {
+    "modern": {f"model.{name}": value for name, value in MODERN.items()},
     "pre": {},
     "branch": {"model.block": "branch", "model.attention": "heads"},
     "post": {"model.block": "post", "model.n_head": 4},
     "plain": {"model.block": "plain", "model.n_layer": 1},
     "sinusoidal": {"model.positions": "sinusoidal", "model.tied": True},
 }
+
+
+def summed(config):
+    """What the columns of the embedding's table are."""
+    pairs = config.pairs == "bigram"
+    return ("tokens" if pairs else "scaled", *(("pairs",) if pairs else ()), "position", "whole")
 
 
 class Page(HTMLParser):
@@ -99,7 +108,7 @@ def test_the_embedded_numbers_are_those_of_the_weights(kind, prompt, make_run, r
     true = reference(config, get_weights(run.model), trace.ids)
     assert data["ids"] == trace.ids.tolist()
     for column, sizes, key in zip(
-        data["embedding"]["columns"], data["embedding"]["norms"], ("scaled", "position", "whole"), strict=True
+        data["embedding"]["columns"], data["embedding"]["norms"], summed(config), strict=True
     ):
         for place in range(T):
             for shown, expected in zip(column[place], true[key][place], strict=False):
@@ -146,7 +155,7 @@ def test_the_tables_for_readers_without_script_hold_the_true_numbers(kind, make_
     true = reference(run.model_config, get_weights(run.model), trace.ids)
     *channels, norms = seen.tables["sum"][1:]
     assert len(channels) == 8
-    keys = ("scaled", "position", "whole")
+    keys = summed(run.model_config)
     for channel, row in enumerate(channels):
         for shown, key in zip(row[1:], keys, strict=True):
             near(shown, true[key][-1, channel], 3)

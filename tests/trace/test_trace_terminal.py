@@ -14,7 +14,10 @@ from hornbook.trace.labels import label
 from hornbook.trace.terminal import UNITS, bar, terminal
 
 PROMPTS = ["ಜ್ಞಾನವೇ", "", "Once upon a time", "ಕನ್ನಡ ಭಾಷೆಯ ಅಕ್ಷರಗಳು ಸುಂದರವಾಗಿವೆ"]
+MODERN = {"positions": "rotary", "norm": "rmsnorm-nogain", "qk_norm": "rmsnorm-nogain", "mlp": "relu2"}
+MODERN |= {"pairs": "bigram", "logits": "capped", "n_kv_head": 1}
 KINDS = {
+    "modern": {f"model.{name}": value for name, value in MODERN.items()},
     "pre": {},
     "plain": {"model.block": "plain", "model.n_layer": 1},
     "post, six heads": {"model.block": "post", "model.n_head": 8, "model.attention": "heads"},
@@ -60,6 +63,7 @@ def test_the_numbers_shown_are_those_of_the_weights(kind, make_run, reference):
 
     vectors = "\n".join(told["Ids become vectors, and the place is added in"])
     rows = {"unit": "tokens", "+ place": "position", "= sum": "whole"}
+    rows |= {"+ pair": "pairs"} if config.pairs == "bigram" else {}
     rows |= {"unit, scaled": "scaled"} if config.positions == "sinusoidal" else {}
     for name, key in rows.items():
         *numbers, size = re.search(rf"^ *{re.escape(name)}((?: +-?\d+\.\d+)+)$", vectors, re.MULTILINE)[1].split()

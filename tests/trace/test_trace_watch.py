@@ -68,8 +68,17 @@ def test_an_edited_block_is_believed_by_its_numbers(edited, found, make_model):
 def test_calls_are_seen_with_their_names_and_nested(make_model):
     model, _ = make_model(attention="heads")
     call = watched(model, torch.tensor([[1, 2, 3]]))
-    assert [child.name for child in call.children] == ["tokens", "positions", "dropout", "0", "1", "norm", "head"]
-    heads = [below for below in call.children[3].below() if below.name == "weights"]
+    assert [child.name for child in call.children] == [
+        "tokens",
+        "pairs",
+        "positions",
+        "dropout",
+        "0",
+        "1",
+        "norm",
+        "head",
+    ]
+    heads = [below for below in call.children[4].below() if below.name == "weights"]
     assert [head.output.shape for head in heads] == [(1, 3, 3)] * 2
 
 

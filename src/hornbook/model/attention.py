@@ -2,7 +2,7 @@
 
 H small products become one batched product. What happens between queries, keys and values is a core, and there are
 two of one shape: one of plain matrix products, where every intermediate can be seen, and PyTorch's fused one.
-Shapes: B batch, T time (Tq of the queries, Tk of the keys), C channels, H heads, D head size.
+Shapes: B batch, T time (Tq of the queries, Tk of the keys), C channels, H heads in G groups, D head size.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hornbook.model.cache import NO_CACHE, Cache
-from hornbook.model.config import ModelConfig
+from hornbook.model.config import Find, ModelConfig
 from hornbook.model.dropout import Dropout
 
 
@@ -68,25 +68,41 @@ class FusedCore(MatmulCore):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
+class Shared(nn.Module):
+    """Give each key and value head to a group of query heads, so that fewer have to be kept (Ainslie 2023)."""
+
+    def __init__(self, group: int) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, G, T, D) -> (B, H, T, D)."""
+        return x.repeat_interleave(self.group, dim=1)
+
+
 class Attention(nn.Module):
     """Causal self-attention of H heads: three matrices, a core, a projection."""
 
-    def __init__(self, config: ModelConfig, site: str, core: type[nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, site: str, find: Find, core: type[nn.Module]) -> None:
         super().__init__()
-        C, self.n_head = config.n_embd, config.n_head
+        C, D, H, G = config.n_embd, config.head_size, config.n_head, config.groups
+        self.head_size = D
         # in all three, the rows of head h are h*D to (h+1)*D - 1
-        self.query, self.key, self.value = (nn.Linear(C, C, bias=config.bias_qkv) for _ in range(3))
+        self.query, self.key, self.value = (nn.Linear(C, n * D, config.bias_qkv) for n in (H, G, G))
+        self.norm, self.turn = find("qk_norm")(config, site), find("turn")(config, site)
+        self.share = nn.Identity() if H == G else Shared(H // G)
         self.core = core()
         self.dropout = Dropout(config.attention_rate, f"{site}.weights")
         self.project = nn.Linear(C, C, bias=config.bias_projection)
 
     def split(self, x: Tensor) -> Tensor:
         """Give each head its channels: (B, T, C) -> (B, H, T, D)."""
-        return x.unflatten(2, (self.n_head, -1)).transpose(1, 2)
+        return x.unflatten(2, (-1, self.head_size)).transpose(1, 2)
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Let every place gather from those before it: (B, T, C) -> (B, T, C)."""
-        q = self.split(self.query(x))  # (B, H, Tq, D)
-        k, v = cache.extend(self, self.split(self.key(x)), self.split(self.value(x)))  # (B, H, Tk, D)
-        y = self.core(q, k, v, Causal(cache.length), self.dropout)  # (B, H, Tq, D)
+        q, k, v = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))  # (B, H, Tq, D)
+        q, k = self.turn(self.norm(q), cache.length), self.turn(self.norm(k), cache.length)  # (B, H, Tq, D)
+        k, v = cache.extend(self, k, v)  # (B, H, Tk, D)
+        y = self.core(q, self.share(k), self.share(v), Causal(cache.length), self.dropout)  # (B, H, Tq, D)
         return self.project(y.transpose(1, 2).flatten(2))  # (B, T, C)

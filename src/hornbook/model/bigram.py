@@ -58,7 +58,7 @@ class Bigram(nn.Module):
 
         A cache keeps what was computed before, for generating (`cache.py`); this model needs nothing from it.
         """
-        cache.advance(ids.shape[1])
+        cache.advance(ids)
         return self.table(ids)
 
     def forward(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:

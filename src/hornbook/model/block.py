@@ -73,6 +73,14 @@ class Plain(Block):
         return self.mlp_dropout(self.mlp(self.mlp_norm(x)))
 
 
+class Unchanged(nn.Identity):
+    """An absent part, whatever it is told beside x: it hands x on."""
+
+    def forward(self, x: Tensor, *_: object) -> Tensor:
+        """Return x as it is."""
+        return x
+
+
 class Nothing(nn.Module):
     """An absent branch: it adds zero to the stream."""
 

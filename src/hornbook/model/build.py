@@ -5,14 +5,18 @@ in the config. What each kind of part is given, and what it maps to what:
 
 | kind | made by | called as |
 |---|---|---|
-| attention | `Part(config, site)` | `part(x, cache)`: (B, T, C) -> (B, T, C) |
+| attention | `Part(config, site, find)` | `part(x, cache)`: (B, T, C) -> (B, T, C) |
 | mlp, norm | `Part(config, site)` | `part(x)`: (B, T, C) -> (B, T, C) |
 | positions | `Part(config, site)` | `part(x, start)`: (B, T, C) -> (B, T, C) |
+| pairs | `Part(config, site)` | `part(x, ids, cache)`: (B, T, C) -> (B, T, C) |
+| qk_norm | `Part(config, site)` | `part(x)`, queries or keys: (…, T, D) -> (…, T, D) |
+| turn | `Part(config, site)` | `part(x, start)`, queries or keys: (…, T, D) -> (…, T, D) |
+| logits | as `nn.Linear` | `part(x)`: (…, C) -> (…, V) |
 | block | `Part(attention, mlp, attention_norm, mlp_norm, attention_dropout, mlp_dropout)` | `part(x, cache)` |
 | kind | `part(config, find)` | a model: `hidden`, `head`, `loss` |
 
 `site` is the part's name in the model; a `Dropout` inside it takes it as the beginning of its own. `find("mlp")` gives
-the part that the config names.
+the part that the config names; `turn` is named by `positions`.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,26 +30,29 @@ from hornbook.errors import UsageError, nearest
 from hornbook.model import weights
 from hornbook.model.attention import Attention, FusedCore, MatmulCore
 from hornbook.model.bigram import Bigram, NextUnit, ThinTable
-from hornbook.model.block import BranchNorm, Nothing, Plain, PostNorm, PreNorm
-from hornbook.model.config import ModelConfig
+from hornbook.model.block import BranchNorm, Nothing, Plain, PostNorm, PreNorm, Unchanged
+from hornbook.model.config import Find, ModelConfig
 from hornbook.model.dropout import Dropout
-from hornbook.model.gpt import GPT
+from hornbook.model.gpt import GPT, CappedLinear
 from hornbook.model.head import Head
-from hornbook.model.mlp import MLP
+from hornbook.model.mlp import MLP, SquaredReLU, SwiGLU
 from hornbook.model.multihead import MultiHead
-from hornbook.model.norm import LayerNorm
-from hornbook.model.positions import Learned, NoPositions, Sinusoidal
+from hornbook.model.norm import HeadNorm, LayerNorm, RMSNorm
+from hornbook.model.pairs import make_pairs
+from hornbook.model.positions import Learned, Rotary, Sinusoidal
 
 Part = Callable[..., nn.Module]
 Parts = Mapping[str, Mapping[str, Part]]
-Find = Callable[[str], Part]
 
 LARGEST_TABLE = 2048  # units: 4.2 million scores
 
 
-def _bare(part: type[nn.Module], config: ModelConfig, site: str) -> nn.Module:
-    """Make a part that needs nothing from the config."""
+def _bare(part: type[nn.Module], *_: object) -> nn.Module:
+    """Make a part that needs to know nothing."""
     return part()
+
+
+ABSENT = partial(_bare, Unchanged)
 
 
 def make_bigram(config: ModelConfig, find: Find) -> nn.Module:
@@ -60,7 +67,7 @@ def make_gpt(config: ModelConfig, find: Find) -> nn.Module:
 
     def make_block(site: str) -> nn.Module:
         return block(
-            attention(config, f"{site}.attention"),
+            attention(config, f"{site}.attention", find),
             mlp(config, f"{site}.mlp"),
             norm(config, f"{site}.attention_norm"),
             norm(config, f"{site}.mlp_norm"),
@@ -69,11 +76,12 @@ def make_gpt(config: ModelConfig, find: Find) -> nn.Module:
         )
 
     tokens = nn.Embedding(config.vocab_size, config.n_embd)
-    head = nn.Linear(config.n_embd, config.vocab_size, bias=config.bias_head)
+    head = find("logits")(config.n_embd, config.vocab_size, bias=config.bias_head)
     if config.tied:
         head.weight = tokens.weight
     return GPT(
         tokens,
+        find("pairs")(config, "pairs"),
         find("positions")(config, "positions"),
         Dropout(config.embedding_rate, "embedding"),
         [make_block(f"blocks.{i}") for i in range(config.n_layer)],
@@ -96,15 +104,23 @@ PARTS: Parts = {
     "mlp": {
         "relu": partial(MLP, activation=nn.ReLU),
         "gelu": partial(MLP, activation=nn.GELU),
+        "relu2": partial(MLP, activation=SquaredReLU),
+        "swiglu": SwiGLU,
         "nothing": partial(_bare, Nothing),
         "identity": partial(_bare, nn.Identity),
     },
     "norm": {
         "layernorm": LayerNorm,
         "layernorm-nobias": partial(LayerNorm, bias=False),
+        "rmsnorm": RMSNorm,
+        "rmsnorm-nogain": partial(RMSNorm, gain=False),
         "identity": partial(_bare, nn.Identity),
     },
-    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "nothing": partial(_bare, NoPositions)},
+    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "rotary": ABSENT, "nothing": ABSENT},
+    "turn": {"rotary": Rotary, "nothing": ABSENT},
+    "qk_norm": {"rmsnorm-nogain": HeadNorm, "identity": ABSENT},
+    "pairs": {"bigram": make_pairs, "nothing": ABSENT},
+    "logits": {"plain": nn.Linear, "capped": CappedLinear},
 }
 
 
@@ -116,11 +132,8 @@ def with_parts(**own: Mapping[str, Part]) -> Parts:
     return {kind: {**table, **own.get(kind, {})} for kind, table in PARTS.items()}
 
 
-def build(config: ModelConfig, seed: int = 0, parts: Parts = PARTS) -> Any:
-    """Make the model that a config describes, with its first weights from `seed`. It is in training mode.
-
-    Raises `UsageError` for the name of a part that the tables don't have.
-    """
+def finder(config: ModelConfig, parts: Parts = PARTS) -> Find:
+    """Return what gives the part of a kind that a config names, out of the tables."""
 
     def find(kind: str) -> Part:
         name = getattr(config, kind)
@@ -128,6 +141,15 @@ def build(config: ModelConfig, seed: int = 0, parts: Parts = PARTS) -> Any:
             raise UsageError(f"model.{kind}={name} is not a part there is; {nearest(name, parts[kind])}")
         return parts[kind][name]
 
+    return find
+
+
+def build(config: ModelConfig, seed: int = 0, parts: Parts = PARTS) -> Any:
+    """Make the model that a config describes, with its first weights from `seed`. It is in training mode.
+
+    Raises `UsageError` for the name of a part that the tables don't have.
+    """
+    find = finder(config, parts)
     with torch.random.fork_rng(devices=[]):  # a learner's part may draw from torch: from the seed too, and unnoticed
         torch.default_generator.manual_seed(seed)
         model = find("kind")(config, find)

@@ -3,7 +3,9 @@
 Shapes: B batch, T time, H heads, D head size; k and v are (B, H, T, D), or (B, T, D) for one head.
 """
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Cache:
@@ -15,6 +17,7 @@ class Cache:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.length = 0
+        self.last: Tensor | None = None  # the newest unit of each row (B, 1)
         self._kept: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def extend(self, owner: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,9 +32,15 @@ class Cache:
         values[..., start:end, :] = v
         return keys[..., :end, :], values[..., :end, :]
 
-    def advance(self, T: int) -> None:
-        """Count T units as read, once every attention has kept its part of them."""
-        self.length += T
+    def before(self, ids: Tensor) -> Tensor:
+        """Return the unit before each of the newest (B, T); -1 where there is none."""
+        none = F.pad(ids[:, :-1], (1, 0), value=-1)
+        return none if self.last is None else torch.cat([self.last, ids[:, :-1]], dim=1)
+
+    def advance(self, ids: Tensor) -> None:
+        """Count units (B, T) as read, once every part has kept what it needs of them."""
+        self.length += ids.shape[1]
+        self.last = ids[:, -1:]
 
 
 class _NoCache(Cache):
@@ -41,7 +50,11 @@ class _NoCache(Cache):
         """Return the keys and values as they came."""
         return k, v
 
-    def advance(self, T: int) -> None:
+    def before(self, ids: Tensor) -> Tensor:
+        """Return the unit before each; -1 before the first."""
+        return F.pad(ids[:, :-1], (1, 0), value=-1)
+
+    def advance(self, ids: Tensor) -> None:
         """Stay at the beginning."""
 
 

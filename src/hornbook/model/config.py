@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hornbook.errors import UsageError
+
+Find = Callable[[str], Callable[..., Any]]
+"""how a part gets the parts that it is made of: `find("norm")` is the one that the config names"""
 
 LARGEST = {
     "vocab_size": 2**24,
     "block_size": 2**24,
     "n_layer": 1000,
     "n_head": 2**16,
+    "n_kv_head": 2**16,
     "n_embd": 2**16,
     "n_hidden": 2**20,
 }
 """Far beyond any small GPT: what is larger is a slip of the finger, and would only fail later and in other words."""
+
+
+def _nearest_divisor(n: int, to: int) -> int:
+    return min((d for d in range(1, n + 1) if n % d == 0), key=lambda d: abs(d - to))
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class ModelConfig:
     """blocks, one after the other"""
     n_head: int = 4
     """attention heads in a block, side by side (H)"""
+    n_kv_head: int | None = None
+    """heads of keys and values, each for a group of attention heads; as many as n_head if not said"""
     n_embd: int = 128
     """channels of the residual stream (C)"""
     n_hidden: int | None = None
@@ -43,12 +54,18 @@ class ModelConfig:
     """where the norm stands: pre, branch, post; plain has no residual stream"""
     attention: str = "fused"
     """head, heads, batched, fused, or nothing"""
+    qk_norm: str = "identity"
+    """what is done to the size of queries and keys: identity, or rmsnorm-nogain"""
     mlp: str = "gelu"
-    """relu, gelu, nothing or identity"""
+    """relu, gelu, relu2, swiglu, nothing or identity"""
     norm: str = "layernorm"
-    """layernorm, layernorm-nobias or identity"""
+    """layernorm, layernorm-nobias, rmsnorm, rmsnorm-nogain or identity"""
     positions: str = "learned"
-    """learned, sinusoidal or nothing"""
+    """learned, sinusoidal, rotary or nothing"""
+    pairs: str = "nothing"
+    """bigram adds a vector for each pair of neighbours to the embedding; or nothing"""
+    logits: str = "plain"
+    """plain, or capped: none beyond 15"""
     dropout: float = 0.0
     """share of the units that drop out on each branch while training"""
     attention_dropout: float | None = None
@@ -69,11 +86,13 @@ class ModelConfig:
     """standard deviation of every matrix's first values"""
     init_scaled: bool = True
     """divide it by √(2·n_layer) for the matrices that write to the residual stream (GPT-2, section 2.3)"""
+    init_zero: bool = False
+    """start those matrices at zero: each block begins as one that changes nothing (Zhang 2019)"""
 
     def __post_init__(self) -> None:
         for name, most in LARGEST.items():
             value = getattr(self, name)
-            if not (value is None and name == "n_hidden") and not 1 <= value <= most:
+            if not (value is None and name in ("n_hidden", "n_kv_head")) and not 1 <= value <= most:
                 raise UsageError(f"model.{name} is {value}; it has to be from 1 to {most:,}.")
         for name in ("dropout", "attention_dropout", "embedding_dropout"):
             value = getattr(self, name)
@@ -82,11 +101,19 @@ class ModelConfig:
         if not 0 < self.init_std < float("inf"):
             raise UsageError(f"model.init_std is {self.init_std}; it has to be above 0 and finite.")
         if self.n_embd % self.n_head:
-            fitting = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
-            near = min(fitting, key=lambda h: abs(h - self.n_head))
             raise UsageError(
                 f"model.n_embd={self.n_embd} does not divide into model.n_head={self.n_head} heads of one size; "
-                f"model.n_head={near} would."
+                f"model.n_head={_nearest_divisor(self.n_embd, self.n_head)} would."
+            )
+        if self.n_head % self.groups:
+            raise UsageError(
+                f"model.n_head={self.n_head} heads do not divide into model.n_kv_head={self.groups} groups of one "
+                f"size; model.n_kv_head={_nearest_divisor(self.n_head, self.groups)} would."
+            )
+        if self.positions == "rotary" and self.head_size % 2:
+            raise UsageError(
+                f"model.positions=rotary turns channels two by two, and a head has {self.head_size} of them; say "
+                f"model.n_embd={self.n_embd + self.n_head}, or model.positions=learned."
             )
         if self.attention == "head" and self.n_head != 1:
             raise UsageError(
@@ -98,6 +125,16 @@ class ModelConfig:
     def head_size(self) -> int:
         """D: the channels of one head."""
         return self.n_embd // self.n_head
+
+    @property
+    def turn(self) -> str:
+        """What turns queries and keys by their place."""
+        return "rotary" if self.positions == "rotary" else "nothing"
+
+    @property
+    def groups(self) -> int:
+        """The heads of keys and values."""
+        return self.n_head if self.n_kv_head is None else self.n_kv_head
 
     @property
     def mlp_size(self) -> int:

@@ -17,6 +17,7 @@ class GPT(nn.Module):
     def __init__(
         self,
         tokens: nn.Embedding,
+        pairs: nn.Module,
         positions: nn.Module,
         dropout: nn.Module,
         blocks: Iterable[nn.Module],
@@ -25,7 +26,7 @@ class GPT(nn.Module):
         loss: nn.Module,
     ) -> None:
         super().__init__()
-        self.tokens, self.positions, self.dropout = tokens, positions, dropout
+        self.tokens, self.pairs, self.positions, self.dropout = tokens, pairs, positions, dropout
         self.blocks = nn.ModuleList(blocks)
         self.norm, self.head, self.loss = norm, head, loss
 
@@ -34,13 +35,23 @@ class GPT(nn.Module):
 
         With a cache, `ids` are the units that come after those already in it.
         """
-        x = self.tokens(ids)  # (B, T, C)
+        x = self.pairs(self.tokens(ids), ids, cache)  # (B, T, C)
         x = self.dropout(self.positions(x, cache.length))  # (B, T, C)
         for block in self.blocks:
             x = block(x, cache)  # (B, T, C)
-        cache.advance(ids.shape[1])
+        cache.advance(ids)
         return self.norm(x)  # (B, T, C)
 
     def forward(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Return the logits of the unit after each: ids (B, T) -> (B, T, V)."""
         return self.head(self.hidden(ids, cache))  # (B, T, V)
+
+
+class CappedLinear(nn.Linear):
+    """A head whose scores stay between -15 and 15: none can run away from the others (Bello 2016; Gemma 2, 2024)."""
+
+    cap = 15.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, C) -> (…, V)."""
+        return self.cap * (super().forward(x) / self.cap).tanh()

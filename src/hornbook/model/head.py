@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook.model.cache import NO_CACHE, Cache
-from hornbook.model.config import ModelConfig
+from hornbook.model.config import Find, ModelConfig
 from hornbook.model.dropout import Dropout
 
 
@@ -29,20 +29,22 @@ class Head(nn.Module):
     `site` is this attention's name in the model, `number` the head's among its heads: they say which units drop out.
     """
 
-    def __init__(self, config: ModelConfig, site: str, number: int = 0) -> None:
+    def __init__(self, config: ModelConfig, site: str, find: Find, number: int = 0) -> None:
         super().__init__()
         C, D = config.n_embd, config.head_size
         self.query = nn.Linear(C, D, bias=config.bias_qkv)
         self.key = nn.Linear(C, D, bias=config.bias_qkv)
         self.value = nn.Linear(C, D, bias=config.bias_qkv)
+        self.norm, self.turn = find("qk_norm")(config, site), find("turn")(config, site)
         self.weights = nn.Identity()  # does nothing: a place to look at the attention weights from
         self.dropout = Dropout(config.attention_rate, f"{site}.weights")
         self.number = number
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Let every place gather from those before it: (B, T, C) -> (B, T, D)."""
-        q = self.query(x)  # (B, Tq, D)  what am I looking for?
-        k, v = cache.extend(self, self.key(x), self.value(x))  # (B, Tk, D)  what do I hold? what do I tell?
+        q, k, v = self.query(x), self.key(x), self.value(x)  # (B, Tq, D)  what do I look for? what do I hold, and tell?
+        q, k = self.turn(self.norm(q), cache.length), self.turn(self.norm(k), cache.length)  # (B, Tq, D)
+        k, v = cache.extend(self, k, v)  # (B, Tk, D)
         scores = q @ k.transpose(1, 2) / math.sqrt(k.shape[-1])  # (B, Tq, Tk)
         allowed = lower_triangle(q.shape[1], k.shape[1], x.device)
         scores = scores.masked_fill(~allowed, float("-inf"))

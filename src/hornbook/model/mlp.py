@@ -1,6 +1,7 @@
 """The MLP: what each place does by itself with what it has gathered. Shapes: B batch, T time, C channels."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hornbook.model.config import ModelConfig
 
@@ -17,3 +18,25 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         return self.project(self.activation(self.expand(x)))
+
+
+class SquaredReLU(nn.Module):
+    """What is above zero, squared (So 2021)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the same shape."""
+        return F.relu(x).square()
+
+
+class SwiGLU(nn.Module):
+    """Widen twice: one half, bent, says how much of the other goes through (Shazeer 2020)."""
+
+    def __init__(self, config: ModelConfig, site: str) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.n_embd, config.mlp_size, bias=config.bias_mlp)
+        self.expand = nn.Linear(config.n_embd, config.mlp_size, bias=config.bias_mlp)
+        self.project = nn.Linear(config.mlp_size, config.n_embd, bias=config.bias_mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        return self.project(F.silu(self.gate(x)) * self.expand(x))

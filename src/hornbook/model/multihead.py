@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook.model.cache import NO_CACHE, Cache
-from hornbook.model.config import ModelConfig
+from hornbook.model.config import Find, ModelConfig
 from hornbook.model.head import Head
 from hornbook.model.weights import split_heads, stack_heads
 
@@ -21,9 +21,13 @@ class MultiHead(nn.Module):
     holds them: what one form has learned opens in the other.
     """
 
-    def __init__(self, config: ModelConfig, site: str) -> None:
+    def __init__(self, config: ModelConfig, site: str, find: Find) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(Head(config, site, number) for number in range(config.n_head))
+        self.heads = nn.ModuleList(Head(config, site, find, number) for number in range(config.n_head))
+        if config.groups < config.n_head:  # the heads of a group have one key and one value
+            for number, head in enumerate(self.heads):
+                first = self.heads[number - number % (config.n_head // config.groups)]
+                head.key, head.value = first.key, first.value
         self.project = nn.Linear(config.n_embd, config.n_embd, bias=config.bias_projection)
         self.register_state_dict_post_hook(stack_heads)
         self.register_load_state_dict_pre_hook(split_heads)

@@ -1,8 +1,10 @@
-"""Norms: bring each place's vector to one size, whatever was added to it before. Shapes: C channels."""
+"""Norms: bring each place's vector to one size, whatever was added to it before. Shapes: C channels, D head size."""
 
 from torch import nn
 
 from hornbook.model.config import ModelConfig
+
+EPSILON = 1e-6  # below the square of any size that matters; added so that nothing is divided by zero
 
 
 class LayerNorm(nn.LayerNorm):
@@ -10,3 +12,17 @@ class LayerNorm(nn.LayerNorm):
 
     def __init__(self, config: ModelConfig, site: str, bias: bool = True) -> None:
         super().__init__(config.n_embd, bias=bias)
+
+
+class RMSNorm(nn.RMSNorm):
+    """Divide by the root of the mean square, times a gain (Zhang, Sennrich 2019): (…, C) -> (…, C)."""
+
+    def __init__(self, config: ModelConfig, site: str, gain: bool = True) -> None:
+        super().__init__(config.n_embd, EPSILON, gain)
+
+
+class HeadNorm(nn.RMSNorm):
+    """The same for the queries, and the keys, of each head: no product of two can grow large (Henry 2020)."""
+
+    def __init__(self, config: ModelConfig, site: str) -> None:
+        super().__init__(config.head_size, EPSILON, False)

@@ -53,9 +53,26 @@ class Sinusoidal(nn.Module):
         return x * math.sqrt(x.shape[2]) + self.table[start : start + x.shape[1]]
 
 
-class NoPositions(nn.Module):
-    """Add nothing: the model sees order only through what the mask hides."""
+class Rotary(nn.Module):
+    """Turn queries and keys by an angle that grows with their place: a product of two knows how far apart they are.
+
+    Channels i and i + D/2 are the two coordinates of a point, which turns by 1 / 10000^(2i/D) a place (Su 2021).
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig, site: str) -> None:
+        super().__init__()
+        T, D = config.block_size, config.head_size
+        angles = torch.arange(T)[:, None] / 10000 ** (torch.arange(0, D, 2) / D)  # (T, D/2)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
 
     def forward(self, x: Tensor, start: int) -> Tensor:
-        """Return x (B, T, C) as it is."""
-        return x
+        """x (…, T, D), whose first unit stands at place `start` -> (…, T, D)."""
+        end = start + x.shape[-2]
+        check_room(end, len(self.cos))
+        cos, sin = self.cos[start:end].type_as(x), self.sin[start:end].type_as(x)  # (T, D/2)
+        a, b = x.chunk(2, dim=-1)  # (…, T, D/2)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)

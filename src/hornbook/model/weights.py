@@ -23,9 +23,16 @@ def normal(key: int, n: int) -> Tensor:
 
 
 def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Tensor:
-    """Return what a weight starts with: matrices from N(0, init_std), biases 0, gains as their part made them."""
+    """Return what a weight starts with: matrices from N(0, init_std), biases 0, gains as their part made them.
+
+    The vectors of pairs start at 0: those that the text does not have stay there.
+    """
     if tensor.dim() < 2:
         return torch.zeros_like(tensor) if name.endswith("bias") else tensor
+    if config.init_zero and name.endswith("project.weight"):
+        return torch.zeros_like(tensor)
+    if config.pairs != "nothing" and name.startswith("pairs."):
+        return torch.zeros_like(tensor)
     writes_to_stream = name.endswith("project.weight") and config.init_scaled
     std = config.init_std / math.sqrt(2 * config.n_layer) if writes_to_stream else config.init_std
     return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
@@ -72,10 +79,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def stack_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     """On saving: heads.0.query.weight, heads.1.query.weight, … (D, C) become query.weight (C, C)."""
     rows = [name for name in state if name.startswith(f"{prefix}heads.")]
-    stacks: dict[str, list[Tensor]] = {}
+    stacks: dict[str, dict[int, Tensor]] = {}
     for name in rows:
-        stacks.setdefault(name.removeprefix(f"{prefix}heads.").partition(".")[2], []).append(state.pop(name))
-    state.update({prefix + name: torch.cat(parts) for name, parts in stacks.items()})
+        weight, short = state.pop(name), name.removeprefix(f"{prefix}heads.").partition(".")[2]
+        stacks.setdefault(short, {})[weight.data_ptr() or id(weight)] = weight  # once, where the heads of a group share
+    state.update({prefix + name: torch.cat(list(parts.values())) for name, parts in stacks.items()})
 
 
 def split_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
@@ -84,5 +92,6 @@ def split_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: ob
     assert isinstance(heads, nn.ModuleList)
     for name, _parameter in list(heads[0].named_parameters()):
         if (whole := state.pop(prefix + name, None)) is not None:
-            for number, part in enumerate(whole.chunk(len(heads))):
-                state[f"{prefix}heads.{number}.{name}"] = part
+            chunks = whole.split(len(heads[0].get_parameter(name)))
+            for number in range(len(heads)):
+                state[f"{prefix}heads.{number}.{name}"] = chunks[number * len(chunks) // len(heads)]

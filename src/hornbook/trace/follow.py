@@ -63,14 +63,24 @@ class BlockTrace:
 class Embedding:
     """How ids become vectors, each (T, C): the unit's own, its place's, and what goes into the blocks.
 
-    `scaled` is the unit's vector as the position part hands it on, where that is not as it came.
+    `pairs` is the vector of the unit and the one before it, where the model has those. `scaled` is the unit's vector,
+    with its pair's, as the position part hands it on, where that is not as it came.
     """
 
     tokens: Numbers
+    pairs: Numbers | None
     scaled: Numbers | None
     position: Numbers
     part: str
     whole: Numbers
+
+    @property
+    def summands(self) -> list[tuple[str, Numbers]]:
+        """What is summed, by name."""
+        pairs = [] if self.pairs is None else [("pair", self.pairs)]
+        if self.scaled is None:
+            return [("unit", self.tokens), *pairs, ("place", self.position)]
+        return [("unit + pair, scaled" if pairs else "unit, scaled", self.scaled), ("place", self.position)]
 
 
 @dataclass(frozen=True)
@@ -259,9 +269,11 @@ def _embedding(model: Any, root: Call) -> Embedding | None:
     tokens, places = calls["tokens"].output, calls["positions"]
     with evaluating(model):
         position = places.module(torch.zeros_like(tokens), 0)  # what is there without a unit
-    as_it_came = torch.allclose(tokens + position, places.output, rtol=1e-4, atol=1e-6)
+    as_it_came = torch.allclose(places.input + position, places.output, rtol=1e-4, atol=1e-6)
+    has_pairs = "pairs" in calls and not isinstance(calls["pairs"].module, nn.Identity)
     return Embedding(
         tokens=_numbers(tokens[0]),
+        pairs=_numbers((calls["pairs"].output - tokens)[0]) if has_pairs else None,
         scaled=None if as_it_came else _numbers((places.output - position)[0]),
         position=_numbers(position[0]),
         part=places.part,

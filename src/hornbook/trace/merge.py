@@ -24,7 +24,7 @@ WIDEST = 105  # columns of a statement that something was written into, without 
 def merged(forest: Trees) -> Trees:
     """Return definitions with all written into one another that reads better so, each step as often as it can be."""
     forest = copy.deepcopy(forest)
-    for step in (maker, local_name, one_expression):
+    for step in (outer_class, maker, local_name, one_expression):
         while step(forest):
             pass
     return forest
@@ -72,6 +72,23 @@ def maker(forest: Trees) -> bool:
                     trees.edit_bodies(home, lambda body: [each for each in body if each is not function])  # noqa: B023
                     rename([home], function.name, token)
                 return True
+    return False
+
+
+def outer_class(forest: Trees) -> bool:
+    """A class that only says how one from outside is made: that one, made so."""
+    for token, node in forest.items():
+        calls = called_in(forest, token)
+        init = trees.body_of(node)[0] if isinstance(node, ast.ClassDef) and len(trees.body_of(node)) == 1 else None
+        if not calls or not isinstance(init, ast.FunctionDef) or len(init.args.args) > 1 or len(init.body) > 1:
+            continue
+        made = trees.result_of(init) or getattr(init.body[0], "value", None)
+        if isinstance(made, ast.Call) and ast.unparse(made.func) == "super().__init__":
+            for owner, call in calls:
+                new = ast.Call(copy.deepcopy(node.bases[0]), copy.deepcopy(made.args), copy.deepcopy(made.keywords))
+                forest[owner] = put(forest[owner], call, new)
+            del forest[token]
+            return True
     return False
 
 

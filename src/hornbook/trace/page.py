@@ -71,10 +71,9 @@ def _embedding(inside: Inside) -> dict[str, Any] | None:
     embedding = inside.embedding
     if embedding is None:
         return None
-    unit = embedding.tokens if embedding.scaled is None else embedding.scaled
-    columns = (unit, embedding.position, embedding.whole)
+    columns = [*(numbers for _, numbers in embedding.summands), embedding.whole]
     return {
-        "scaled": embedding.scaled is not None,
+        "summands": [name for name, _ in embedding.summands],
         "part": embedding.part,
         "channels": embedding.whole.shape[1],
         "columns": [[[rounded(x, 3) for x in row] for row in column[:, :CHANNELS]] for column in columns],

@@ -28,6 +28,7 @@ def to_json(trace: Trace) -> dict[str, Any]:
         and {
             "positions": embedding.part,
             "unit": _plain(embedding.tokens[-1]),
+            "pair": None if embedding.pairs is None else _plain(embedding.pairs[-1]),
             "unit_scaled": None if embedding.scaled is None else _plain(embedding.scaled[-1]),
             "place": _plain(embedding.position[-1]),
             "sum": _plain(embedding.whole[-1]),

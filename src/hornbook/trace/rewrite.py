@@ -73,6 +73,8 @@ class Rewrite:
 
     def vanishes(self, statement: ast.stmt, env: values.Env, guarded: bool = False) -> bool:
         """Say whether a statement does nothing here, or only guards."""
+        if (pairs := trees.pairs(statement)) and all(ast.unparse(to) == ast.unparse(value) for to, value in pairs):
+            return True
         if isinstance(statement, ast.Assert) or (guarded and isinstance(statement, ast.Raise)):
             return True
         if isinstance(statement, ast.If) and not statement.orelse:
@@ -220,10 +222,11 @@ class Rewrite:
         if held and (result := self.inlined(node, function)) is not None:
             return result
         self.mark(node, env)
-        if key := getattr(node, "runs", None):
+        key = getattr(node, "runs", None)
+        if isinstance(function, type | FunctionType) and (key or isinstance(node.func, ast.Call)):
+            node.func = self.written(function)
+        if key:
             self.hand_over(node, key, env)
-            if isinstance(function, type | FunctionType):
-                node.func = self.written(function)
         else:
             node.args = [each for each in node.args if not values.does_nothing(self.values.of(each, env))]
             node.keywords = [each for each in node.keywords if not values.does_nothing(self.values.of(each.value, env))]

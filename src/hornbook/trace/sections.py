@@ -110,7 +110,8 @@ class _Writer:
     def embedding(self) -> Iterator[str]:
         embedding = self.data["embedding"]
         columns, C = embedding["columns"], embedding["channels"]
-        first = "unit, scaled" if embedding["scaled"] else "unit"
+        first, *others = embedding["summands"]
+        heads = "".join(f'<th scope="col">{name}</th>' for name in (first, *(f"+ {o}" for o in others), "= sum"))
         top = max(*(abs(x) for column in columns for x in column[-1]), 1e-9)
         k = len(columns[0][0])
         yield (
@@ -119,8 +120,7 @@ class _Writer:
             f"unit stands ({escape(embedding['part'])}). Their sum goes into the first block.</p>"
             f'<table class="sum" id="sum"><caption>The vectors of <span class="shown">{self.last}</span>: the first '
             f"{k} of {C} channels. The stronger the colour, the larger the number, of either sign.</caption>"
-            f'<thead><tr><th scope="col">channel</th><th scope="col">{first}</th>'
-            '<th scope="col">+ place</th><th scope="col">= sum</th></tr></thead><tbody>'
+            f'<thead><tr><th scope="col">channel</th>{heads}</tr></thead><tbody>'
         )
         for channel in range(k):
             cells = "".join(

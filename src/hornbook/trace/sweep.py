@@ -43,7 +43,9 @@ class Sweep:
         if isinstance(member, ast.FunctionDef):
             above = [c for c in definition.thing.__mro__ if c.__module__.partition(".")[0] in ("torch", "builtins")]
             unasked = member.name not in self.read and not any(hasattr(c, member.name) for c in above)
-            return unasked or member.name in SHOWN
+            inherited = member.name == "__init__" and len(member.args.args) == 1
+            inherited = inherited and ast.unparse(trees.body_of(member)[0]) == "super().__init__()"
+            return unasked or member.name in SHOWN or (inherited and len(trees.body_of(member)) == 1)
         is_data = any("dataclass" in ast.unparse(each) for each in definition.node.decorator_list)
         own = member_names(member)
         return bool(own) and not is_data and not any(name in self.read or name.startswith("__") for name in own)

@@ -96,9 +96,10 @@ def _embedding(trace: Trace, embedding: Embedding) -> Iterator[str]:
     )
     yield ""
     yield " " * 18 + "".join(f"{f'c{i + 1}':>8}" for i in range(min(CHANNELS, C))) + f"{'norm':>10}"
-    rows = [("  unit", embedding.tokens), ("+ place", embedding.position), ("= sum", embedding.whole)]
+    (first, vectors), *others = embedding.summands
+    rows = [(f"  {first}", vectors), *((f"+ {name}", more) for name, more in others), ("= sum", embedding.whole)]
     if embedding.scaled is not None:
-        rows[0:1] = [("  unit", embedding.tokens), ("  unit, scaled", embedding.scaled)]
+        rows.insert(0, ("  unit", embedding.tokens))
     for name, vectors in rows:
         numbers = "".join(f"{x:8.3f}" for x in vectors[-1, :CHANNELS])
         yield f"{name:<18}{numbers}{np.linalg.norm(vectors[-1]):10.3f}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from hornbook.model.block import Unchanged
 from hornbook.model.cache import NO_CACHE
 from hornbook.model.config import ModelConfig
 from hornbook.model.dropout import Clock, Dropout
@@ -75,7 +76,7 @@ def stand_in(members: Any) -> Any:
 def hands_on(value: Any) -> bool:
     """Say whether modules return what they are given: an absent norm, a dropout of rate 0."""
     return isinstance(value, AnyOf) and all(
-        type(m) is nn.Identity or (type(m) is Dropout and m.p == 0) for m in value.members
+        type(m) in (nn.Identity, Unchanged) or (type(m) is Dropout and m.p == 0) for m in value.members
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 
-@dataclass
+@dataclass(eq=False)  # each is one that happened
 class Call:
     """One call of a part: what went in, what came out, and the calls that it made, in their order."""
 
