@@ -101,6 +101,7 @@ def test_every_pair_of_choices(check, choice):
     check(**choice)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("block", CHOICES["block"])
 @pytest.mark.parametrize("attention", CHOICES["attention"])

@@ -2,8 +2,8 @@
 
 A model looks at most block_size units back. When that many have been read, the older half is forgotten, and the
 newer half is read again as if a text began there. That is the same for every kind of position: the learned ones
-have no vector beyond block_size; the sinusoids could go on, but the model was never trained there; without any,
-it still never saw so many units at once. A bigram looks one unit back and sees no difference.
+have no vector beyond block_size; sinusoids and turns could go on, but the model was never trained there; without
+any, it still never saw so many units at once. A bigram looks one unit back and sees no difference.
 Shapes: B batch (one row a sample), T time, V vocabulary.
 """
 

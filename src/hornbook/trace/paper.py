@@ -16,7 +16,7 @@ from hornbook.trace.writing import CLOSE, ROOMY, TIGHT, WIDTH, Named, Writer, pa
 OTHER_NAMES = {"learning_rate": "peak_rate"}
 """What a setting is called where a function has its name."""
 
-_PARTS = ("dropout", "positions", "norm", "mlp", "head", "multihead", "attention", "block", "bigram", "gpt")
+_PARTS = ("dropout", "positions", "pairs", "norm", "mlp", "head", "multihead", "attention", "block", "bigram", "gpt")
 ORDER = [
     "chance",
     *(f"model.{name}" for name in _PARTS),
