@@ -49,6 +49,8 @@ class TrainStep:
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.recipe)
+            if self.recipe.optimizer == "muon":
+                group["lr"] *= group["times"]
         self.optimizer.step()
         self.optimizer.zero_grad()
         return total, norm
