@@ -11,7 +11,7 @@ from hornbook.errors import UsageError, nearest
 OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("auto", "float32", "bfloat16")
-CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "dtype": DTYPES}
+CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "decay_schedule": SCHEDULES, "dtype": DTYPES}
 RATES = ("learning_rate", "muon_rate")
 MOST_EVALUATIONS = 100_000  # each writes a checkpoint
 MOST_MINUTES = 10**6  # two years
@@ -21,6 +21,7 @@ BOUNDS = {
     "batch_size": (1, 2**20),
     "accumulate": (1, 2**20),
     "warmup": (0, 10**9),
+    "hold": (0, 1),
     "floor": (0, 1),
     "beta1": (0, 0.999999),
     "beta2": (0, 0.999999),
@@ -57,6 +58,8 @@ class Recipe:
     """steps over which the rate rises to its peak"""
     schedule: str = "constant"
     """what the rate does then: constant, linear or cosine decay"""
+    hold: float = 0.0
+    """the share of all steps after which a decay begins; else it begins after the warm-up"""
     floor: float = 0.0
     """where a decay ends, as a share of the peak"""
     beta1: float = 0.9
@@ -69,6 +72,8 @@ class Recipe:
     """Muon's memory of gradients"""
     weight_decay: float = 0.0
     """the pull of matrices towards zero, as a share of the rate"""
+    decay_schedule: str = "constant"
+    """what that pull does: constant; linear or cosine: it falls to zero while the rate decays"""
     clip: float = 1.0
     """the longest gradient (its norm over all weights) that is not shortened; 0 leaves all as they are"""
     evaluate_every: int | None = None

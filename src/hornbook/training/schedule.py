@@ -1,4 +1,4 @@
-"""When: the learning rate of each step, and the steps at which the model is evaluated. Pure functions."""
+"""When: rate and weight decay of each step, and the steps after which to evaluate. Pure functions."""
 
 import math
 
@@ -15,9 +15,36 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
         return recipe.learning_rate * step / (recipe.warmup + 1)
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    done = (step - 1 - recipe.warmup) / max(1, steps - recipe.warmup)  # 0 at the peak, 1 one past the last step
-    left = 1 - done if recipe.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
-    return recipe.learning_rate * (recipe.floor + (1 - recipe.floor) * left)
+    done = decay_done(step, steps, recipe)  # 0 at the peak, 1 one past the last step
+    return recipe.learning_rate * (recipe.floor + (1 - recipe.floor) * DECAYS[recipe.schedule](done))
+
+
+def weight_decay_at(step: int, steps: int, recipe: Recipe) -> float:
+    """Return the weight decay of update `step`, whose schedule is not constant: it falls to 0 while the rate decays."""
+    done = max(0.0, decay_done(step, steps, recipe))  # before it begins, below 0
+    return recipe.weight_decay * DECAYS[recipe.decay_schedule](done)
+
+
+def decay_done(step: int, steps: int, recipe: Recipe) -> float:
+    """Return how much of a decay lies behind update `step`: 0 at its first one, 1 one step past the last of all."""
+    begin = recipe.warmup
+    if recipe.hold:
+        begin = max(begin, round(recipe.hold * steps))
+        step = max(step, begin + 1)
+    return (step - 1 - begin) / max(1, steps - begin)
+
+
+def linear(done: float) -> float:
+    """Return what a decay in equal parts has left when a share `done` of it lies behind."""
+    return 1 - done
+
+
+def cosine(done: float) -> float:
+    """Return what is left of a decay along half a wave, flat at both ends (Loshchilov, Hutter 2017)."""
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+DECAYS = {"linear": linear, "cosine": cosine}
 
 
 def evaluation_steps(steps: int, every: int | None) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hornbook.model.dropout import Clock
 from hornbook.training.devices import can_compile
 from hornbook.training.recipe import Recipe
-from hornbook.training.schedule import learning_rate
+from hornbook.training.schedule import learning_rate, weight_decay_at
 
 
 def number_format(dtype: str, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
@@ -51,6 +51,8 @@ class TrainStep:
             group["lr"] = learning_rate(step, self.steps, self.recipe)
             if self.recipe.optimizer == "muon":
                 group["lr"] *= group["times"]
+            if self.recipe.decay_schedule != "constant" and group["weight_decay"]:
+                group["weight_decay"] = weight_decay_at(step, self.steps, self.recipe)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return total, norm
