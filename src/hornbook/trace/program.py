@@ -81,6 +81,8 @@ def train(model: nn.Module, ids: Any, config: ModelConfig, recipe: Recipe, given
         windows = starts(len(ids), config.block_size, given.seed, step, range(recipe.batch_size))  # (B,)
         x, y = map(torch.from_numpy, batch(ids, windows, config.block_size))  # (B, T)
         yield update(step, x.to(given.device), y.to(given.device))[0]
+    if recipe.average:
+        update.average.swap()
 
 
 @torch.inference_mode()

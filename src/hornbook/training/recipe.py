@@ -28,6 +28,7 @@ BOUNDS = {
     "muon_momentum": (0, 0.999999),
     "weight_decay": (0, 10**6),
     "clip": (0, 10**6),
+    "average": (0, 0.999999),
     "evaluate_every": (1, 10**9),
     "evaluate_on": (1, 65_536),
     "keep_every": (1, 10**9),
@@ -76,6 +77,8 @@ class Recipe:
     """what that pull does: constant; linear or cosine: it falls to zero while the rate decays"""
     clip: float = 1.0
     """the longest gradient (its norm over all weights) that is not shortened; 0 leaves all as they are"""
+    average: float = 0.0
+    """how much of the weights' moving average a step keeps, such as 0.99: the average is what is used; 0 is without"""
     evaluate_every: int | None = None
     """steps from one evaluation to the next; if not said, eight in a run, and one early"""
     evaluate_on: int = 65_536

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook.model.dropout import Clock
+from hornbook.training.averaging import Average
 from hornbook.training.devices import can_compile
 from hornbook.training.recipe import Recipe
 from hornbook.training.schedule import learning_rate, weight_decay_at
@@ -29,6 +30,7 @@ class TrainStep:
         self.model, self.optimizer, self.recipe, self.steps = model, optimizer, recipe, steps
         self.weights = list(model.parameters())
         self.clock = Clock(model.modules(), seed)
+        self.average = Average(self.weights if recipe.average else [], recipe.average)
         device = self.weights[0].device
         self.format = number_format(dtype, device)
         self.loss = torch.compile(self._loss) if can_compile(device) else self._loss
@@ -54,5 +56,7 @@ class TrainStep:
             if self.recipe.decay_schedule != "constant" and group["weight_decay"]:
                 group["weight_decay"] = weight_decay_at(step, self.steps, self.recipe)
         self.optimizer.step()
+        if self.recipe.average:
+            self.average.update(step)
         self.optimizer.zero_grad()
         return total, norm
