@@ -108,7 +108,7 @@ _NANOGPT = frozenset(
     "recipe.steps recipe.minutes recipe.batch_size recipe.accumulate recipe.learning_rate recipe.warmup "
     "recipe.schedule recipe.floor recipe.beta1 recipe.beta2 recipe.weight_decay recipe.clip recipe.evaluate_every "
     "recipe.random_batches recipe.optimizer recipe.muon_rate recipe.muon_momentum recipe.hold recipe.decay_schedule "
-    "recipe.average".split()
+    "recipe.average recipe.length_warmup".split()
 )
 _NANOGPT_MODEL = {
     "n_layer": 6,

@@ -29,6 +29,7 @@ BOUNDS = {
     "weight_decay": (0, 10**6),
     "clip": (0, 10**6),
     "average": (0, 0.999999),
+    "length_warmup": (0, 1),
     "evaluate_every": (1, 10**9),
     "evaluate_on": (1, 65_536),
     "keep_every": (1, 10**9),
@@ -79,6 +80,8 @@ class Recipe:
     """the longest gradient (its norm over all weights) that is not shortened; 0 leaves all as they are"""
     average: float = 0.0
     """how much of the weights' moving average a step keeps, such as 0.99: the average is what is used; 0 is without"""
+    length_warmup: float = 0.0
+    """the share of all steps whose windows are short: a quarter of block_size, then half, and as many more of them"""
     evaluate_every: int | None = None
     """steps from one evaluation to the next; if not said, eight in a run, and one early"""
     evaluate_on: int = 65_536

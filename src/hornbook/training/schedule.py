@@ -1,4 +1,4 @@
-"""When: rate and weight decay of each step, and the steps after which to evaluate. Pure functions."""
+"""When: rate, weight decay and shape of each step, and the steps after which to evaluate. Pure functions."""
 
 import math
 
@@ -45,6 +45,18 @@ def cosine(done: float) -> float:
 
 
 DECAYS = {"linear": linear, "cosine": cosine}
+
+
+def batch_shape(step: int, steps: int, block_size: int, recipe: Recipe) -> tuple[int, int]:
+    """Return how many windows update `step` sees, and how many units each has: (B, T).
+
+    Over the length warm-up they are short, a quarter of `block_size` and then half, and there are four times and twice
+    as many (Li 2022): as many units in all, or a few less where `block_size` does not divide. A window of one unit
+    stays one.
+    """
+    short = recipe.length_warmup * steps
+    cut = min(4 if step <= short / 2 else 2 if step <= short else 1, block_size)
+    return recipe.batch_size * cut, block_size // cut
 
 
 def evaluation_steps(steps: int, every: int | None) -> list[int]:
