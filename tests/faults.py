@@ -519,10 +519,13 @@ _MODEL = {"model.n_layer": 1, "model.n_embd": 8, "model.n_head": 2, "model.block
 _RECIPE = {"recipe.batch_size": 4, "recipe.accumulate": 2, "recipe.learning_rate": 0.01, "recipe.schedule": "cosine"}
 _SMALL = _MODEL | _RECIPE | {"recipe.evaluate_on": 64, "recipe.sample_length": 5}
 _HASTY = {"recipe.learning_rate": 3.0, "recipe.schedule": "constant", "recipe.early_stop": 2}
+_TRAINED = {"recipe.optimizer": "muon", "recipe.average": 0.9, "recipe.weight_decay": 0.1, "recipe.hold": 0.4}
+_TRAINED |= {"recipe.decay_schedule": "linear", "recipe.length_warmup": 0.7}
 VARIANTS: dict[str, dict[str, Any]] = {
     "accumulation and dropout": _SMALL | {"recipe.steps": 4, "recipe.evaluate_every": 2},
     "early stop": _SMALL | _HASTY | {"recipe.steps": 9, "recipe.evaluate_every": 1},
     "minutes": _SMALL | {"recipe.minutes": 0.01},
+    "Muon, average, short windows": _SMALL | _TRAINED | {"recipe.steps": 6, "recipe.evaluate_every": 3},
     "bpe": _SMALL | {"recipe.steps": 3, "recipe.evaluate_every": 2, "text.tokenizer": "bpe", "text.vocab_size": 300},
 }
 

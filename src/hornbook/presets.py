@@ -107,7 +107,8 @@ _NANOGPT = frozenset(
     f"{_SIZES} {_MADE_OF} {_TEXT} model.attention_dropout model.embedding_dropout model.init_std model.init_scaled "
     "model.init_zero recipe.steps recipe.minutes recipe.batch_size recipe.accumulate recipe.learning_rate "
     "recipe.warmup recipe.schedule recipe.floor recipe.beta1 recipe.beta2 recipe.weight_decay recipe.clip "
-    "recipe.evaluate_every recipe.random_batches".split()
+    "recipe.evaluate_every recipe.random_batches recipe.optimizer recipe.muon_rate recipe.muon_momentum recipe.hold "
+    "recipe.decay_schedule recipe.average recipe.length_warmup".split()
 )
 _NANOGPT_MODEL = {
     "n_layer": 6,

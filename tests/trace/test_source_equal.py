@@ -17,6 +17,7 @@ from hornbook.text import batches
 from hornbook.trace.program import Given
 from hornbook.trace.source import LINES, Asked, write_file
 from hornbook.training.optimizers import make_optimizer
+from hornbook.training.schedule import batch_shape
 from hornbook.training.step import TrainStep
 
 V = 65
@@ -80,12 +81,17 @@ def check(asked, steps=20, most=LINES):
     step = TrainStep(theirs, make_optimizer(theirs, recipe), recipe, recipe.steps, asked.given.seed, asked.given.dtype)
     losses = []
     for number in range(1, steps + 1):
-        starts = batches.starts(len(ids), config.block_size, asked.given.seed, number, range(recipe.batch_size))
-        inputs, targets = map(torch.from_numpy, batches.batch(ids, starts, config.block_size))
+        B, T = batch_shape(number, recipe.steps, config.block_size, recipe)
+        starts = batches.starts(len(ids), T, asked.given.seed, number, range(B))
+        inputs, targets = map(torch.from_numpy, batches.batch(ids, starts, T))
         losses.append(step(number, inputs, targets)[0].item())
     found = printed.train(ours, ids)
     assert [next(found).item() for _ in losses] == losses
     assert len(set(losses)) == steps  # it did learn something, each time another
+    if steps == recipe.steps:  # what is left when it is done
+        assert not list(found)
+        step.average.swap()
+        assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
     return text
 
 
@@ -129,6 +135,13 @@ COMBINATIONS = [
     {"model.embedding_dropout": 0.5, "model.tied": True, "model.bias_head": False, "recipe.clip": 0},
     {"model.mlp": "gelu", "model.norm": "layernorm", "model.bias_qkv": False, "model.bias_mlp": False},
 ]
+TRAININGS = {
+    "muon": {"recipe.optimizer": "muon", "recipe.steps": 5},
+    "hold": {"recipe.schedule": "linear", "recipe.hold": 0.4, "recipe.steps": 8},
+    "decay": {"recipe.decay_schedule": "cosine", "recipe.weight_decay": 0.5, "recipe.steps": 8, "recipe.warmup": 2},
+    "average": {"recipe.average": 0.8, "recipe.steps": 5},
+    "length": {"recipe.length_warmup": 0.5, "recipe.steps": 8, "recipe.accumulate": 2, "model.dropout": 0.1},
+}
 
 
 @pytest.mark.parametrize("settings", COMBINATIONS[:7], ids=lambda settings: " ".join(map(str, settings.values())))
@@ -141,6 +154,20 @@ def test_any_parts_print(settings):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_all_parts_print_in_any_numbers(settings, dtype):
     check(asked_for("quick", dtype, SMALL | settings), steps=8)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_any_training_prints(name):
+    asked = asked_for("quick", settings=SMALL | TRAININGS[name])
+    check(asked, steps=asked.recipe.steps, most=LINES + 15)
+
+
+def test_all_trainings_together_print():
+    """More than fits into the lines that a file should have."""
+    together = {name: value for each in TRAININGS.values() for name, value in each.items()}
+    asked = asked_for("heads", settings=SMALL | together)
+    text = check(asked, steps=8, most=LINES + 60)
+    assert "torch.optim.Muon(" in text
 
 
 def test_the_longest_of_all_is_hardly_longer():
@@ -185,6 +212,8 @@ def test_only_what_is_in_use_is_there():
     cosine = write_file(asked_for("quick", settings={"recipe.schedule": "cosine"}), "quick")
     assert "math.cos(math.pi * done)" in cosine
     assert "math.cos(math.pi * done)" not in plain
+    for absent in ("Muon", "Average", "decay_done", "batch_shape", '["weight_decay"]'):
+        assert absent not in plain, absent
 
 
 def test_a_size_is_changed_in_one_place():

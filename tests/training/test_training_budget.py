@@ -52,6 +52,21 @@ def test_the_steps_fill_the_budget(tiny_task, clock, minutes):
     assert 0.93 * 60 * minutes < whole_time(task, steps, clock) < 1.01 * 60 * minutes + 1
 
 
+def test_steps_are_tried_from_all_parts_of_the_run(tiny_task, clock, monkeypatch):
+    """Half of them with short windows, where half of the run has such."""
+    tried, real = [], Task.batch
+    monkeypatch.setattr(Task, "batch", lambda self, step: tried.append(real(self, step)) or tried[-1])
+    budget.fit_steps(tiny_task(steps=0, length_warmup=0.5), 5)
+    clock.first = clock.a_step
+    tried.clear()
+    clock.steps, clock.now = 0, 0.0
+    budget.fit_steps(tiny_task(steps=0, length_warmup=0.5), 5)
+    lengths = [inputs.shape[1] for inputs, _ in tried]
+    assert len(lengths) == 50
+    assert lengths.count(8) == pytest.approx(25, abs=2)
+    assert lengths.count(2) == pytest.approx(12.5, abs=2)
+
+
 def test_twice_the_time_holds_twice_the_steps(tiny_task, clock):
     once, twice = (budget.fit_steps(tiny_task(evaluate_every=None), minutes) for minutes in (10, 20))
     assert twice - once == pytest.approx(600 / 0.02, abs=1)

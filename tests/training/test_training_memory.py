@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ CONFIG = ModelConfig(vocab_size=65, n_layer=4, n_head=4, n_embd=128, block_size=
 def test_what_memory_can_not_hold_is_refused_with_a_remedy():
     config = ModelConfig(vocab_size=65)
     check_memory(config, Recipe(), 10**6, CPU)
+    check_memory(config, Recipe(optimizer="muon"), 10**6, CPU)
     with pytest.raises(UsageError, match=r"^a model of .* parameters takes .* GB, .*: make model\.n_embd or"):
         check_memory(config, Recipe(), 10**14, CPU)
     with pytest.raises(UsageError, match=r"^a batch of .* units takes .* GB, .*: make recipe\.batch_size or"):
@@ -44,6 +46,8 @@ def test_more_of_anything_takes_more():
     for more in ({"n_layer": 8}, {"n_embd": 256}, {"block_size": 128}, {"attention": "heads"}, {"dropout": 0.1}):
         sizes.append(needed(ModelConfig(**{**CONFIG.to_json(), **more}), recipe))
     assert min(sizes[1:]) > sizes[0]
+    less, more = (needed(CONFIG, replace(recipe, **change)) for change in ({"optimizer": "muon"}, {"average": 0.9}))
+    assert less < sizes[0] < more
 
 
 def test_other_errors_pass_by():

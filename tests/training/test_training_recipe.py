@@ -7,9 +7,9 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from hornbook.errors import UsageError
-from hornbook.training.recipe import BOUNDS, Recipe
+from hornbook.training.recipe import BOUNDS, CHOICES, Recipe
 
-ABOVE_0 = ("minutes", "learning_rate")
+ABOVE_0 = ("minutes", "learning_rate", "muon_rate")
 NUMBERS = (*BOUNDS, *ABOVE_0)
 
 
@@ -22,7 +22,7 @@ def refused(**settings):
 
 
 def test_each_field_with_a_number_is_bounded():
-    assert {field.name for field in fields(Recipe)} - {"schedule", "dtype"} == set(NUMBERS)
+    assert {field.name for field in fields(Recipe)} - CHOICES.keys() == set(NUMBERS)
 
 
 def test_what_is_counted_is_at_least_1_and_what_can_be_absent_at_least_0():
@@ -53,7 +53,7 @@ def test_what_can_not_be_absent_is_above_0(name):
     assert getattr(Recipe(**{name: 1e-300}), name) == 1e-300
 
 
-@pytest.mark.parametrize("name", ["beta1", "beta2"])
+@pytest.mark.parametrize("name", ["beta1", "beta2", "muon_momentum", "average"])
 def test_a_memory_that_never_forgets_is_refused(name):
     assert refused(**{name: 1}) == f"recipe.{name} is 1; it has to be from 0 to 0.999999."
 
@@ -85,6 +85,8 @@ def test_words_are_those_there_are():
     assert refused(schedule="cosin") == "recipe.schedule=cosin is not one; did you mean 'cosine'?"
     assert refused(schedule="x") == "recipe.schedule=x is not one; known: constant, cosine, linear."
     assert refused(dtype="float16") == "recipe.dtype=float16 is not one; did you mean 'bfloat16'?"
+    assert refused(optimizer="moun") == "recipe.optimizer=moun is not one; did you mean 'muon'?"
+    assert refused(decay_schedule="x") == "recipe.decay_schedule=x is not one; known: constant, cosine, linear."
     for schedule in ("constant", "linear", "cosine"):
         assert Recipe(schedule=schedule).schedule == schedule
     for dtype in ("auto", "float32", "bfloat16"):

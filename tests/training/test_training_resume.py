@@ -108,6 +108,13 @@ def test_dying_at_each_moment_changes_nothing(die_everywhere):
 
 
 @pytest.mark.slow
+def test_dying_at_each_moment_changes_nothing_of_an_average(die_everywhere):
+    """The weights that are trained, and those that are saved as such, are two; windows grow, rates turn."""
+    more = {"optimizer": "muon", "average": 0.9, "hold": 0.5, "decay_schedule": "linear", "length_warmup": 0.7}
+    die_everywhere(steps=3, evaluate_every=2, **more)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["heads", pytest.param("batched", marks=pytest.mark.long), "fused"])
 def test_dying_at_each_moment_of_a_longer_run_changes_nothing(die_everywhere, attention):
     die_everywhere(steps=7, model={"attention": attention})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornbook.training.recipe import SCHEDULES, Recipe
-from hornbook.training.schedule import evaluation_steps, learning_rate
+from hornbook.training.schedule import batch_shape, evaluation_steps, learning_rate, weight_decay_at
 
 PEAK = 0.5  # and numbers of steps that are powers of two: the rates below are exact
 
@@ -56,21 +56,71 @@ def test_a_warm_up_longer_than_the_run_is_cut_off():
         assert rates(4, warmup=4, schedule=schedule)[-1] == PEAK
 
 
+def test_a_decay_that_is_held_back():
+    """Of ten steps, four have the peak, and the one that begins the decay."""
+    expected = [PEAK] * 5 + [PEAK * left / 6 for left in (5, 4, 3, 2, 1, 0)]
+    assert rates(10, schedule="linear", hold=0.4) == pytest.approx(expected, rel=1e-15)
+    assert rates(10, schedule="linear", hold=0.4, warmup=2)[2:] == pytest.approx(expected[2:], rel=1e-15)
+    assert rates(10, schedule="linear", hold=0.4, warmup=6) == rates(10, schedule="linear", warmup=6)
+    assert rates(10, schedule="cosine", hold=1) == rates(10, hold=0.4) == [PEAK] * 11
+    assert rates(1, schedule="linear", hold=0.4) == [PEAK, 0]
+
+
+def test_the_weight_decay_falls_to_zero_with_the_rate():
+    recipe = Recipe(schedule="cosine", floor=0.5, warmup=2, weight_decay=3, decay_schedule="linear", hold=0.5)
+    found = [weight_decay_at(step, 8, recipe) for step in range(1, 10)]
+    assert found == [3, 3, 3, 3, 3, 3 * 3 / 4, 3 * 2 / 4, 3 / 4, 0]
+    recipe = Recipe(warmup=2, weight_decay=3, decay_schedule="cosine")
+    assert [weight_decay_at(step, 6, recipe) for step in (1, 2, 3, 5)] == pytest.approx([3, 3, 3, 1.5], rel=1e-15)
+
+
+def test_windows_grow_and_a_step_sees_as_many_units():
+    recipe = Recipe(batch_size=6, length_warmup=0.5)
+    shapes = [batch_shape(step, 16, 32, recipe) for step in range(1, 17)]
+    assert shapes == [(24, 8)] * 4 + [(12, 16)] * 4 + [(6, 32)] * 8
+    assert [batch_shape(step, 2, 32, recipe) for step in (1, 2)] == [(12, 16), (6, 32)]
+    assert batch_shape(1, 1, 32, recipe) == (6, 32)  # half of one step
+    assert batch_shape(1, 0, 32, recipe) == (6, 32)  # no run yet
+
+
+@given(
+    steps=st.integers(1, 300),
+    share=st.floats(0, 1),
+    block_size=st.integers(1, 70),
+    batch_size=st.integers(1, 9),
+)
+def test_windows_only_grow_and_are_whole(steps, share, block_size, batch_size):
+    recipe = Recipe(batch_size=batch_size, length_warmup=share)
+    shapes = [batch_shape(step, steps, block_size, recipe) for step in range(1, steps + 1)]
+    lengths = [T for _, T in shapes]
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) <= 3
+    assert sum(block_size > T for T in lengths) <= share * steps
+    for B, T in shapes:
+        assert B % batch_size == 0  # so that it is cut into the same pieces
+        assert 1 <= T <= block_size
+        units = B * T
+        assert batch_size * block_size - 3 * batch_size <= units <= batch_size * block_size
+
+
 @given(
     steps=st.integers(1, 300),
     warmup=st.integers(0, 310),
     schedule=st.sampled_from(SCHEDULES),
     floor=st.floats(0, 1),
     peak=st.floats(1e-30, 1e10),
+    hold=st.just(0) | st.floats(0, 1),
 )
-def test_the_rate_rises_then_falls_and_is_never_zero(steps, warmup, schedule, floor, peak):
-    recipe = Recipe(learning_rate=peak, warmup=warmup, schedule=schedule, floor=floor)
+def test_the_rate_rises_then_falls_and_is_never_zero(steps, warmup, schedule, floor, peak, hold):
+    recipe = Recipe(learning_rate=peak, warmup=warmup, schedule=schedule, floor=floor, hold=hold)
     found = [learning_rate(step, steps, recipe) for step in range(1, steps + 1)]
     assert all(0 < rate <= peak * (1 + 1e-15) for rate in found)
     rising, falling = found[: warmup + 1], found[warmup:]
     assert all(a < b for a, b in itertools.pairwise(rising))
     assert all(a >= b * (1 - 1e-15) for a, b in itertools.pairwise(falling))
     assert all(rate >= peak * floor * (1 - 1e-15) for rate in falling)
+    held = found[warmup : round(hold * steps)]
+    assert all(rate == pytest.approx(peak, rel=1e-15) for rate in held)
     if falling:
         assert falling[0] == pytest.approx(peak, rel=1e-15)
 

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.dropout import Dropout
 from hornbook.training.optimizers import make_optimizer
 from hornbook.training.recipe import Recipe
-from hornbook.training.schedule import learning_rate
+from hornbook.training.schedule import learning_rate, weight_decay_at
 from hornbook.training.step import TrainStep
 
 
@@ -123,6 +124,42 @@ def test_each_update_uses_its_own_rate():
     assert [rates for _, rates in step.met] == [{learning_rate(number, 8, recipe)} for number in range(1, 9)]
     step(3, *batch(1))  # a step that is made again uses the rate that it had
     assert step.met[-1][1] == {learning_rate(3, 8, recipe)}
+
+
+def test_each_group_has_its_own_peak_and_both_schedules():
+    """Muon's rate is as many times AdamW's at each step; the decay falls by itself; biases are never decayed."""
+    recipe = Recipe(batch_size=4, optimizer="muon", muon_rate=0.05, learning_rate=0.01, warmup=2, schedule="linear")
+    recipe = replace(recipe, hold=0.5, weight_decay=0.2, decay_schedule="cosine", muon_momentum=0.8)
+    step = make(recipe, steps=8, dropout=0.0)
+    for number in (1, 8, 5, 6, 1):  # what was set before is forgotten
+        step(number, *batch(number))
+        matrices, others, inside = step.optimizer.param_groups
+        rate = learning_rate(number, 8, recipe)
+        assert matrices["lr"] == others["lr"] == rate
+        assert inside["lr"] == pytest.approx(5 * rate, rel=1e-15)
+        assert matrices["weight_decay"] == inside["weight_decay"] == weight_decay_at(number, 8, recipe)
+        assert others["weight_decay"] == 0
+    assert inside["momentum"] == 0.8
+
+
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_a_batch_of_short_windows_in_pieces_is_the_same_batch(pieces, tiny_task):
+    """With Muon and an average; which windows and units, to the bit."""
+    ends = []
+    for accumulate in (1, pieces):
+        task = tiny_task(accumulate=accumulate, optimizer="muon", average=0.5, length_warmup=1.0)
+        model = task.model.double()
+        step = TrainStep(model, make_optimizer(model, task.recipe), task.recipe, task.steps, task.seed, task.dtype)
+        kept = silent_units(model)
+        inputs, targets = task.batch(1)
+        assert inputs.shape == targets.shape == (16, 2)
+        loss, norm = step(1, inputs, targets)
+        masks = {name: torch.cat(parts) for name, parts in kept.items()}
+        ends.append((inputs, masks, loss.item(), norm.item()))
+    (inputs, masks, *figures), (same, also, *others) = ends
+    assert torch.equal(inputs, same)
+    assert all(torch.equal(mask, also[name]) for name, mask in masks.items())
+    assert figures == pytest.approx(others, rel=1e-6)
 
 
 def test_it_is_adamw_as_its_authors_write_it():

@@ -22,7 +22,7 @@ ORDER = [
     *(f"model.{name}" for name in _PARTS),
     "",  # a learner's own files
     *("model.build", "model.weights", "text.batches"),
-    *("training.devices", "training.optimizers", "training.schedule", "training.step"),
+    *("training.devices", "training.optimizers", "training.averaging", "training.schedule", "training.step"),
     *("generation.generator", "generation.sampling", "trace.program"),
 ]
 """The files that are printed, in the order of reading."""

@@ -26,6 +26,7 @@ from hornbook.model.weights import initialise, load_weights
 from hornbook.text.batches import batch, starts
 from hornbook.training.optimizers import make_optimizer
 from hornbook.training.recipe import Recipe
+from hornbook.training.schedule import batch_shape
 from hornbook.training.step import TrainStep
 
 
@@ -78,9 +79,15 @@ def train(model: nn.Module, ids: Any, config: ModelConfig, recipe: Recipe, given
     assert recipe.steps is not None
     update = TrainStep(model, make_optimizer(model, recipe), recipe, recipe.steps, given.seed, given.dtype)
     for step in range(1, recipe.steps + 1):
-        windows = starts(len(ids), config.block_size, given.seed, step, range(recipe.batch_size))  # (B,)
-        x, y = map(torch.from_numpy, batch(ids, windows, config.block_size))  # (B, T)
+        if recipe.length_warmup:
+            B, T = batch_shape(step, recipe.steps, config.block_size, recipe)
+        else:
+            B, T = recipe.batch_size, config.block_size
+        windows = starts(len(ids), T, given.seed, step, range(B))  # (B,)
+        x, y = map(torch.from_numpy, batch(ids, windows, T))  # (B, T)
         yield update(step, x.to(given.device), y.to(given.device))[0]
+    if recipe.average:
+        update.average.swap()
 
 
 @torch.inference_mode()

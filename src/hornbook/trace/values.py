@@ -162,6 +162,10 @@ class Values:
             return getattr(base, name, UNKNOWN)
         return UNKNOWN
 
+    def of_subscript(self, node: ast.Subscript, env: Env) -> Any:
+        table, key = self.of(node.value, env), self.of(node.slice, env)
+        return table.get(key, UNKNOWN) if isinstance(table, dict) and isinstance(key, str) else UNKNOWN
+
     def of_call(self, node: ast.Call, env: Env) -> Any:
         function = self.of(node.func, env)
         if not callable(function) or function is UNKNOWN:

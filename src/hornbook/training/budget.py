@@ -1,6 +1,7 @@
 """From minutes to steps: how many fit is found out before the training begins, so that no clock decides in it."""
 
 import time
+from dataclasses import replace
 
 from hornbook.errors import UsageError
 from hornbook.training.loop import SCORED_AT_END
@@ -18,12 +19,15 @@ def fit_steps(task: Task, minutes: float) -> int:
 
     The model of `task` is changed by that. Raises `UsageError` where not even one step fits.
     """
-    step = TrainStep(task.model, make_optimizer(task.model, task.recipe), task.recipe, 1_000, task.seed, task.dtype)
+    task = replace(task, steps=1_000)  # as it were
+    optimizer = make_optimizer(task.model, task.recipe)
+    step = TrainStep(task.model, optimizer, task.recipe, task.steps, task.seed, task.dtype)
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < 4 or (len(times) < TRIED and time.perf_counter() - started < SECONDS):
+        number = 1 + 619 * len(times) % task.steps  # from all parts of the run: some may have other windows
         before = time.perf_counter()
-        step(len(times) + 1, *task.batch(len(times) + 1))[0].item()
+        step(number, *task.batch(number))[0].item()
         times.append(time.perf_counter() - before)
     a_step = sum(times[1:]) / len(times[1:])  # the first one sets things up
     before = time.perf_counter()

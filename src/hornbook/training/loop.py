@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from hornbook.training.step import TrainStep
 from hornbook.training.stopping import StopSignals
 from hornbook.training.task import Task, check_finite
 
+TRAINED = "/trained"  # of a weight, in the optimizer's file: what it is, where its average is saved as the weight
 SAVE_EVERY = 30.0  # seconds: what a power cut may cost, between evaluations
 READ_EVERY = 0.5  # seconds: how often the losses of the steps are fetched from the device
 SCORED_AT_END = 1 << 22  # units of the validation split; `hornbook evaluate` scores what is beyond
@@ -47,6 +48,7 @@ class _Loop:
         self.task, self.folder, self.progress = task, folder, progress
         self.optimizer = make_optimizer(task.model, task.recipe)
         self.train_step = TrainStep(task.model, self.optimizer, task.recipe, task.steps, task.seed, task.dtype)
+        self.average = self.train_step.average  # what is looked at and saved as the weights, where there is any
         self.step = self._restore()
         for path in (folder.log_path, folder.times_path):
             log.truncate_after(path, self.step)
@@ -73,7 +75,12 @@ class _Loop:
         self.progress.say(f"going on from step {saved.step:,} of {self.task.steps:,}")
         with naming(saved.path):
             load_weights(self.task.model, saved.weights())
-            load_memory(self.task.model, self.optimizer, saved.optimizer())
+            memory = saved.optimizer()
+            if self.task.recipe.average:
+                self.average.swap()
+                own = [key for key in memory if key.endswith(TRAINED)]
+                load_weights(self.task.model, {key.removesuffix(TRAINED): memory.pop(key) for key in own})
+            load_memory(self.task.model, self.optimizer, memory)
         return saved.step
 
     def run(self) -> str:
@@ -128,7 +135,7 @@ class _Loop:
         self._read_losses()
         self.times.append(self.pace.record(self.step))
         self.progress.now(f"{self._where()}  evaluating …")
-        with self.pace.pause(looks=1):
+        with self.pace.pause(looks=1), self.average.shown():
             record, sample = self.task.look(self.step)
             self._note(record)
             self._note(sample)
@@ -164,8 +171,11 @@ class _Loop:
             self.saver.wait()  # before another copy is made
             for lines in (self.log, self.times, self.board):
                 lines.flush()
-            parts = get_weights(self.task.model), get_memory(self.task.model, self.optimizer)
-            weights, memory = ({name: copied(each) for name, each in part.items()} for part in parts)
+            memory = copied(get_memory(self.task.model, self.optimizer))
+            if self.task.recipe.average:
+                memory |= copied({f"{name}{TRAINED}": each for name, each in get_weights(self.task.model).items()})
+            with self.average.shown():
+                weights = copied(get_weights(self.task.model))
             step, best = self.step, log.best(self.looks)["step"]
 
             def write() -> None:
@@ -197,9 +207,10 @@ class _Loop:
         self.progress.now(f"{self._where()}  loss {self.loss:.3f}{val}{self._speed()}")
 
 
-def copied(tensor: Tensor) -> Tensor:
-    """Return a copy on the CPU, in the order in which it is read."""
-    return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU, in the order in which they are read."""
+    order = torch.contiguous_format
+    return {name: each.to("cpu", copy=True, memory_format=order) for name, each in tensors.items()}
 
 
 def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, Any]:

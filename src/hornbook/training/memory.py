@@ -45,8 +45,9 @@ def needed(config: ModelConfig, recipe: Recipe) -> int:
     """Return how many bytes a training takes, estimated on the large side, from what was measured (docs/results.md).
 
     A parameter takes 46 bytes: the weight, its gradient, AdamW's two memories; and while they are saved, a copy of all
-    but the gradient, and the files that are made of it. A unit of a batch takes its logits three times, in each block
-    24 vectors, and where attention is a matrix that is kept, each head's row twice; with dropout three times as often.
+    but the gradient, and the files that are made of it. Muon has one memory, and an average is one more. A unit of a
+    batch takes its logits three times, in each block 24 vectors, and where attention is a matrix that is kept, each
+    head's row twice; with dropout three times as often.
     """
     kept = config.kind != "bigram" and (config.attention != "fused" or config.dropout > 0)
     rows = config.n_head * config.block_size * (6 if config.dropout else 2) if kept else 0
@@ -54,7 +55,10 @@ def needed(config: ModelConfig, recipe: Recipe) -> int:
     a_unit = 3 * config.vocab_size + blocks * (24 * config.n_embd + rows)
     a_unit_scored = 3 * config.vocab_size + 12 * config.n_embd + rows
     units = max(recipe.batch_size // recipe.accumulate * config.block_size * a_unit, UNITS_AT_ONCE * a_unit_scored)
-    return 46 * total(count_config(config)) + 4 * units
+    shares = count_config(config)
+    matrices = total(each for each in shares if each.name.startswith("blocks.") and len(each.shape) == 2)
+    less = 12 * matrices if recipe.optimizer == "muon" else 0
+    return (62 if recipe.average else 46) * total(shares) - less + 4 * units
 
 
 def advice(config: ModelConfig, recipe: Recipe, there: int | None) -> str:
@@ -91,16 +95,21 @@ def advising(config: ModelConfig, recipe: Recipe, device: torch.device) -> Itera
 def check_memory(config: ModelConfig, recipe: Recipe, parameters: int, device: torch.device) -> None:
     """Raise `UsageError` for what this machine can't hold while training, by what is needed at the very least.
 
-    A parameter takes 16 bytes: the weight, its gradient and AdamW's two memories. A unit of the batch takes its logits
-    twice, and eight vectors in each block, in float32.
+    A parameter takes 16 bytes: the weight, its gradient and AdamW's two memories; 12 with Muon's one. A unit of the
+    batch takes its logits twice, and eight vectors in each block, in float32.
     """
     there = machine_memory(device)
     if there is None:
         return
     blocks = 0 if config.kind == "bigram" else config.n_layer * config.n_embd
     units = recipe.batch_size // recipe.accumulate * config.block_size
+    a_parameter = 12 if recipe.optimizer == "muon" else 16
     for what, least, remedy in (
-        (f"a model of {parameters:,} parameters", 16 * parameters, "make model.n_embd or model.n_layer smaller"),
+        (
+            f"a model of {parameters:,} parameters",
+            a_parameter * parameters,
+            "make model.n_embd or model.n_layer smaller",
+        ),
         (
             f"a batch of {units:,} units",
             4 * units * (2 * config.vocab_size + 8 * blocks),

@@ -8,8 +8,11 @@ from typing import Any
 
 from hornbook.errors import UsageError, nearest
 
+OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("auto", "float32", "bfloat16")
+CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "decay_schedule": SCHEDULES, "dtype": DTYPES}
+RATES = ("learning_rate", "muon_rate")
 MOST_EVALUATIONS = 100_000  # each writes a checkpoint
 MOST_MINUTES = 10**6  # two years
 
@@ -18,11 +21,15 @@ BOUNDS = {
     "batch_size": (1, 2**20),
     "accumulate": (1, 2**20),
     "warmup": (0, 10**9),
+    "hold": (0, 1),
     "floor": (0, 1),
     "beta1": (0, 0.999999),
     "beta2": (0, 0.999999),
+    "muon_momentum": (0, 0.999999),
     "weight_decay": (0, 10**6),
     "clip": (0, 10**6),
+    "average": (0, 0.999999),
+    "length_warmup": (0, 1),
     "evaluate_every": (1, 10**9),
     "evaluate_on": (1, 65_536),
     "keep_every": (1, 10**9),
@@ -45,22 +52,36 @@ class Recipe:
     """windows of text in a step (B)"""
     accumulate: int = 1
     """cut the batch into this many pieces, one after the other, to save memory"""
+    optimizer: str = "adamw"
+    """adamw; or muon: Muon for the matrices inside the blocks, AdamW for all else"""
     learning_rate: float = 1e-3
-    """the rate at its peak"""
+    """AdamW's rate at its peak"""
     warmup: int = 0
     """steps over which the rate rises to its peak"""
     schedule: str = "constant"
     """what the rate does then: constant, linear or cosine decay"""
+    hold: float = 0.0
+    """the share of all steps after which a decay begins; else it begins after the warm-up"""
     floor: float = 0.0
     """where a decay ends, as a share of the peak"""
     beta1: float = 0.9
     """AdamW's memory of gradients"""
     beta2: float = 0.99
     """AdamW's memory of their squares"""
+    muon_rate: float = 0.02
+    """Muon's rate at its peak; it rises and falls as AdamW's does"""
+    muon_momentum: float = 0.95
+    """Muon's memory of gradients"""
     weight_decay: float = 0.0
-    """AdamW's pull of matrices towards zero"""
+    """the pull of matrices towards zero, as a share of the rate"""
+    decay_schedule: str = "constant"
+    """what that pull does: constant; linear or cosine: it falls to zero while the rate decays"""
     clip: float = 1.0
     """the longest gradient (its norm over all weights) that is not shortened; 0 leaves all as they are"""
+    average: float = 0.0
+    """how much of the weights' moving average a step keeps, such as 0.99: the average is what is used; 0 is without"""
+    length_warmup: float = 0.0
+    """the share of all steps whose windows are short: a quarter of block_size, then half, and as many more of them"""
     evaluate_every: int | None = None
     """steps from one evaluation to the next; if not said, eight in a run, and one early"""
     evaluate_on: int = 65_536
@@ -81,7 +102,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise UsageError(f"recipe.{name} is {value}; it has to be from {least:,} to {most:,}.")
-        for name, most in (("minutes", MOST_MINUTES), ("learning_rate", sys.float_info.max)):
+        for name, most in (("minutes", MOST_MINUTES), *dict.fromkeys(RATES, sys.float_info.max).items()):
             value = getattr(self, name)
             if value is not None and not 0 < value <= most:
                 raise UsageError(f"recipe.{name} is {value}; it has to be above 0 and finite.")
@@ -89,7 +110,7 @@ class Recipe:
             raise UsageError(
                 f"recipe.batch_size={self.batch_size} does not divide into recipe.accumulate={self.accumulate} pieces."
             )
-        for name, choices in (("schedule", SCHEDULES), ("dtype", DTYPES)):
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(
                     f"recipe.{name}={getattr(self, name)} is not one; {nearest(getattr(self, name), choices)}"

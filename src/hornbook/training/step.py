@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from hornbook.model.dropout import Clock
+from hornbook.training.averaging import Average
 from hornbook.training.devices import can_compile
 from hornbook.training.recipe import Recipe
-from hornbook.training.schedule import learning_rate
+from hornbook.training.schedule import learning_rate, weight_decay_at
 
 
 def number_format(dtype: str, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
@@ -29,6 +30,7 @@ class TrainStep:
         self.model, self.optimizer, self.recipe, self.steps = model, optimizer, recipe, steps
         self.weights = list(model.parameters())
         self.clock = Clock(model.modules(), seed)
+        self.average = Average(self.weights if recipe.average else [], recipe.average)
         device = self.weights[0].device
         self.format = number_format(dtype, device)
         self.loss = torch.compile(self._loss) if can_compile(device) else self._loss
@@ -49,6 +51,12 @@ class TrainStep:
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.recipe)
+            if self.recipe.optimizer == "muon":
+                group["lr"] *= group["times"]
+            if self.recipe.decay_schedule != "constant" and group["weight_decay"]:
+                group["weight_decay"] = weight_decay_at(step, self.steps, self.recipe)
         self.optimizer.step()
+        if self.recipe.average:
+            self.average.update(step)
         self.optimizer.zero_grad()
         return total, norm

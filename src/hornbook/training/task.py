@@ -18,6 +18,7 @@ from hornbook.text import batches
 from hornbook.text.shards import Shards
 from hornbook.training.evaluate import evaluate, random_batches
 from hornbook.training.recipe import Recipe
+from hornbook.training.schedule import batch_shape
 
 
 def check_finite(value: float, what: str, step: int) -> None:
@@ -50,9 +51,9 @@ class Task:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of update `step`, (B, T) each."""
-        ids, rows = self.shards.train, range(self.recipe.batch_size)
-        starts = batches.starts(len(ids), self.block_size, self.seed, step, rows)
-        inputs, targets = (torch.from_numpy(x) for x in batches.batch(ids, starts, self.block_size))
+        ids, (B, T) = self.shards.train, batch_shape(step, self.steps, self.block_size, self.recipe)
+        starts = batches.starts(len(ids), T, self.seed, step, range(B))
+        inputs, targets = (torch.from_numpy(x) for x in batches.batch(ids, starts, T))
         if self.device.type == "cuda":  # from pinned memory the copy runs beside the computation
             inputs, targets = inputs.pin_memory(), targets.pin_memory()
         return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
