@@ -25,6 +25,7 @@ from hornbook.runs import checkpoints, log, status
 from hornbook.runs.checkpoints import Checkpoint
 from hornbook.runs.files import naming
 from hornbook.runs.folder import RunFolder
+from hornbook.runs.landmarks import are_landmarks
 from hornbook.settings import Kind, check_kinds, from_plain, of, whole, word
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
@@ -55,7 +56,7 @@ CONFIG: dict[str, Kind] = {
     "dtype": word("float32|bfloat16"),
     "threads": whole(1, 1024),
     "parameters": whole(0, 2**63),
-    "landmarks": of(dict),
+    "landmarks": are_landmarks,
 }
 """What stands in a run's config.json."""
 
@@ -99,7 +100,6 @@ class Run:
         with naming(f"{self.folder.config_path} is damaged"):
             check_kinds(config, CONFIG)
             check_kinds(config["text"], TEXT)
-            check_kinds(config["landmarks"], {"guess": of(float), "bigram": of(float)})
             from_plain("model", config["model"], ModelConfig)
             from_plain("recipe", config["recipe"], Recipe)
             _text_settings(config["text"])
