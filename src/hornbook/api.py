@@ -291,7 +291,8 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
         score_whole(task, folder, tell)
     tell.now("drawing the losses …")
     samples.write_samples(folder, run.history)  # appended so far, and not synced
-    picture.draw(folder, run.history, task.landmarks["guess"], task.landmarks["bigram"])
+    a_unit = baselines.characters_in_a_unit(task.shards.train, task.shards.tokenizer)
+    picture.draw(folder, run.history, task.landmarks, a_unit)
     tell.clear()
     if outcome == "stopped":
         tell.say(f"stopped; everything is saved. Go on with: hornbook resume {folder.path}")
