@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import struct
@@ -571,19 +572,24 @@ def number(word: str) -> Any:
 
 @contextmanager
 def draws() -> Iterator[tuple[One, Sequence[bytes]]]:
-    """Logits, after a line of temperature, top_k, top_p and a type: what comes out follows the rules."""
+    """Logits, after a line of temperature, top_k, top_p, a type, min_p and a penalty of the first and the last unit.
+
+    What comes out follows the rules.
+    """
 
     def one(data: bytes) -> str:
         line, _, content = data.partition(b"\n")
-        words = [*line.decode("utf-8", "replace").split(" "), "", "", "", ""][:4]
-        temperature, top_k, top_p = map(number, words[:3])
+        words = line.decode("utf-8", "replace").split(" ")[:6]
+        words += ["", "", "", "", "none", "none"][len(words) :]
+        temperature, top_k, top_p, min_p, penalty = map(number, words[:3] + words[4:])
         dtype = DTYPES.get(words[3], torch.float32)
         rows = 2 if len(content) % 3 == 2 else 1
         size = max(1, len(content) // dtype.itemsize // rows) * dtype.itemsize * rows
         logits = torch.frombuffer(bytearray(content[:size].ljust(size, b"\0")), dtype=dtype).view(rows, -1)
         before = logits.clone()
-        sampling = Sampling(temperature, top_k, top_p)
-        p = probabilities(logits, sampling)
+        sampling = Sampling(temperature, top_k, top_p, min_p, penalty)
+        seen = torch.tensor([[0, -1 % logits.shape[1]]]).repeat(rows, 1)
+        p = probabilities(logits, sampling, seen)
         assert torch.equal(before.view(torch.uint8), logits.view(torch.uint8)), "the logits were changed"
         assert (p.dtype, p.shape) == (torch.float64, logits.shape)
         assert bool((p >= 0).all()), f"no probabilities: {p}"
@@ -592,7 +598,13 @@ def draws() -> Iterator[tuple[One, Sequence[bytes]]]:
             ids = draw(p, torch.full((rows,), u, dtype=torch.float64))
             assert ids.shape == (rows,)
             assert bool((p[torch.arange(rows), ids] > 0).all()), f"{ids} cannot come: {p}"
-        shifted = logits.double() - logits.double().amax(-1, keepdim=True)
+        asked = logits.double()
+        for row in asked if sampling.repetition_penalty else ():
+            for i in {0, len(row) - 1}:
+                x = float(row[i])
+                weaker = x / sampling.repetition_penalty if x > 0 else x * sampling.repetition_penalty
+                row[i] = x if x == -torch.inf else max(-sys.float_info.max, min(weaker, sys.float_info.max))
+        shifted = asked - asked.amax(-1, keepdim=True)
         for each, chances in zip(shifted / (float(temperature) or 1), p, strict=True):
             check(each, chances, sampling)
         return "drawn"
@@ -605,7 +617,12 @@ def draws() -> Iterator[tuple[One, Sequence[bytes]]]:
             assert kept.nonzero().tolist() == [[int(logits.argmax())]], "not the first of the likeliest"
             return
         assert sampling.top_k is None or int(kept.sum()) <= sampling.top_k, "more than top_k"
-        if sampling.top_p is not None and sampling.top_p < 1:
+        if sampling.min_p is not None:
+            least = math.log(sampling.min_p)
+            assert bool((logits[kept] >= least - 1e-9).all()), "less likely than min_p"
+            if sampling.top_k is sampling.top_p is None and least > -700:
+                assert bool((p[logits >= least + 1e-9].log() > -torch.inf).all()), "min_p leaves too much out"
+        elif sampling.top_p is not None and sampling.top_p < 1:
             whole = logits.sort(descending=True, stable=True).values[: sampling.top_k].softmax(-1)
             sums = whole.cumsum(-1)
             n = int(kept.sum())
@@ -614,10 +631,11 @@ def draws() -> Iterator[tuple[One, Sequence[bytes]]]:
 
     values = [[1.2, -0.3, 0.0, 2.0, 2.0, -torch.inf, 0.7], [5.0], [0.0] * 12, [1e30, -1e30, 3.0], [-50.0, 1e-30, 60.0]]
     rules = ["1.0 none none", "0 none none", "0.8 3 0.9", "1e-3 none 0.5", "2.5 1 1.0", "1 40 1e-9", "1e6 2 0.999"]
+    more = ["", " 0.1", " none 1.2", " 1 0.5", " 1e-9 1e300", " 0.5 5e-324", " none 2"]
     yield (
         one,
         [
-            f"{rule} {name}\n".encode() + torch.tensor(row).to(dtype).view(torch.uint8).numpy().tobytes()
+            f"{rule} {name}{more[number]}\n".encode() + torch.tensor(row).to(dtype).view(torch.uint8).numpy().tobytes()
             for number, rule in enumerate(rules)
             for name, dtype in DTYPES.items()
             for row in values[number % 2 :: 2]

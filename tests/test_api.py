@@ -183,6 +183,8 @@ def test_generate_with_several_samples_does_not_mix_them(run):
         ({"temperature": -1}, "temperature"),
         ({"top_k": 0}, "top_k"),
         ({"top_p": 1.5}, "top_p"),
+        ({"min_p": 0}, "min_p"),
+        ({"repetition_penalty": -1}, "repetition_penalty"),
         ({"tokens": -1}, "tokens"),
         ({"stop": ""}, "stop"),
         ({"unknown": "ignore"}, "skip"),

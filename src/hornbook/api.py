@@ -18,7 +18,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
 from hornbook.presets import PRESETS, USED_BY_BIGRAM, Preset, find_preset
 from hornbook.run import Run, Texts, resolve
-from hornbook.runs import board, checkpoints, environment, lock, notes, picture, samples
+from hornbook.runs import board, checkpoints, environment, landmarks, lock, notes, picture, samples
 from hornbook.runs.files import encode, read_bytes
 from hornbook.runs.folder import RunFolder, check_free
 from hornbook.settings import read_toml
@@ -111,8 +111,8 @@ def resume(path: str | Path, progress: TextIO | bool = True) -> Run:
                 notes.begin(run.folder, story.asked(run))  # it was killed before they were
             model = build(run.model_config, config["seed"]).to(device)
             data = run.data(tell)
-            steps, seed, dtype, landmarks = (config[name] for name in ("steps", "seed", "dtype", "landmarks"))
-            task = Task(model, run.model_config.block_size, data, run.recipe, steps, seed, dtype, landmarks)
+            steps, seed, dtype, marks = (config[name] for name in ("steps", "seed", "dtype", "landmarks"))
+            task = Task(model, run.model_config.block_size, data, run.recipe, steps, seed, dtype, marks)
             return _fit(task, run.folder, tell)
     finally:
         tell.clear()
@@ -171,16 +171,12 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
     check_memory(config, asked.recipe, size, device)
     with advising(config, asked.recipe, device):
         task = _make_task(data, asked, config, seed, device, tell)
-    landmarks = task.landmarks
     tell.say(
         f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} {data.tokenizer.name}"
         + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
         + f"; {task.dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
     )
-    tell.say(
-        f"loss, in nats a character, lower is better: a guess at random has {landmarks['guess']:.4f}, a table of what "
-        f"follows what {landmarks['bigram']:.4f}"
-    )
+    tell.say(f"loss, in nats a character, lower is better; to compare: {landmarks.told(task.landmarks)}")
     _write_down(source, asked, task, config, folder)
     return task
 
@@ -190,13 +186,11 @@ def _make_task(
 ) -> Task:
     """Build the model, find how many steps fit where a time was asked for, and race the forms of attention if asked."""
     model = build(config, seed).to(device)
-    length = float(data.tokenizer.unit_characters[data.val[: baselines.COUNTED]].mean())  # of a unit, in characters
-    landmarks = {
-        "guess": baselines.uniform(config.vocab_size) / length,
-        "bigram": baselines.bigram(data.train, data.val, config.vocab_size) / length,
-    }
+    tell.now("counting what a loss is to be compared with …")
+    marks = baselines.landmarks(data)
+    tell.clear()
     dtype = choose_dtype(asked.recipe.dtype, device, config)
-    task = Task(model, config.block_size, data, asked.recipe, asked.recipe.steps or 0, seed, dtype, landmarks)
+    task = Task(model, config.block_size, data, asked.recipe, asked.recipe.steps or 0, seed, dtype, marks)
     if asked.recipe.minutes is not None:
         tell.now("plan: measuring how fast this machine is …")
         task = replace(task, steps=fit_steps(task, asked.recipe.minutes), model=build(config, seed).to(device))
@@ -297,7 +291,8 @@ def _fit(task: Task, folder: RunFolder, tell: Progress) -> Run:
         score_whole(task, folder, tell)
     tell.now("drawing the losses …")
     samples.write_samples(folder, run.history)  # appended so far, and not synced
-    picture.draw(folder, run.history, task.landmarks["guess"], task.landmarks["bigram"])
+    a_unit = baselines.characters_in_a_unit(task.shards.train, task.shards.tokenizer)
+    picture.draw(folder, run.history, task.landmarks, a_unit)
     tell.clear()
     if outcome == "stopped":
         tell.say(f"stopped; everything is saved. Go on with: hornbook resume {folder.path}")

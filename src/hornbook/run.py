@@ -25,6 +25,7 @@ from hornbook.runs import checkpoints, log, status
 from hornbook.runs.checkpoints import Checkpoint
 from hornbook.runs.files import naming
 from hornbook.runs.folder import RunFolder
+from hornbook.runs.landmarks import are_landmarks
 from hornbook.settings import Kind, check_kinds, from_plain, of, whole, word
 from hornbook.text import corpora, shards
 from hornbook.text.corpora import Source
@@ -55,7 +56,7 @@ CONFIG: dict[str, Kind] = {
     "dtype": word("float32|bfloat16"),
     "threads": whole(1, 1024),
     "parameters": whole(0, 2**63),
-    "landmarks": of(dict),
+    "landmarks": are_landmarks,
 }
 """What stands in a run's config.json."""
 
@@ -99,7 +100,6 @@ class Run:
         with naming(f"{self.folder.config_path} is damaged"):
             check_kinds(config, CONFIG)
             check_kinds(config["text"], TEXT)
-            check_kinds(config["landmarks"], {"guess": of(float), "bigram": of(float)})
             from_plain("model", config["model"], ModelConfig)
             from_plain("recipe", config["recipe"], Recipe)
             _text_settings(config["text"])
@@ -219,6 +219,8 @@ class Run:
         temperature: float = 0.8,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
         seed: int = 1,
         samples: int = 1,
         stop: str | Sequence[str] = (),
@@ -226,8 +228,9 @@ class Run:
     ) -> Iterator[tuple[int, str]]:
         """Continue a prompt, piece by piece: yields (number of the sample, text) as soon as it is sure.
 
-        `tokens` is how many units at most. `temperature` 0 always takes the likeliest; `top_k` and `top_p` leave out
-        unlikely units. A text ends before any of the `stop` strings. A character that the vocabulary lacks is a
+        `tokens` is how many units at most. `temperature` 0 always takes the likeliest; `top_k`, `top_p` and `min_p`
+        leave out unlikely units; a `repetition_penalty` above 1 makes those less likely that the model still sees in
+        the text. A text ends before any of the `stop` strings. A character that the vocabulary lacks is a
         `UsageError`, or with `unknown="skip"` or "replace" left out or replaced.
         """
         if next(self.model.parameters()).device.type == "cpu":
@@ -238,7 +241,7 @@ class Run:
             prompt,
             block_size=self.model_config.block_size,
             tokens=tokens,
-            sampling=Sampling(temperature, top_k, top_p),
+            sampling=Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
             seed=seed,
             samples=samples,
             stop=stop,

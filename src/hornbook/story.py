@@ -6,7 +6,7 @@ from hornbook.errors import printable
 from hornbook.model.build import LARGEST_TABLE
 from hornbook.model.config import ModelConfig
 from hornbook.run import Run
-from hornbook.runs import log
+from hornbook.runs import landmarks, log
 from hornbook.training.progress import FRAME
 
 BLOCKS = {"pre": "pre-norm", "branch": "branch norm", "post": "post-norm", "plain": "no residual stream"}
@@ -38,8 +38,7 @@ def asked(run: Run) -> list[str]:
 
 def came_out(run: Run) -> list[str]:
     """Say what came out, and what to compare it with."""
-    landmarks, final = run.config["landmarks"], run.final
-    best = log.best(run.history)
+    best, final = log.best(run.history), run.final
     if not best:
         return ["nothing has been evaluated yet"]
     lines = [f"best at step {best['step']:,}: train {best['train_loss']:.4f}, val {best['val_loss']:.4f}"]
@@ -48,7 +47,7 @@ def came_out(run: Run) -> list[str]:
             f"on {final['characters']:,} characters of validation text: {final['final_val_loss']:.4f} nats a "
             f"character = {final['bits_per_character']:.4f} bits; {final['bits_per_byte']:.4f} bits a byte"
         )
-    return [*lines, f"to compare: a guess at random {landmarks['guess']:.4f}, a bigram table {landmarks['bigram']:.4f}"]
+    return [*lines, f"to compare: {landmarks.told(run.config['landmarks'])}"]
 
 
 def whole_story(run: Run) -> list[str]:

@@ -91,7 +91,8 @@ def test_each_verb_offers_what_it_should(hornbook):
         "--tensorboard --json",
         "resume": "RUN --json",
         "evaluate": "RUN --text --json",
-        "generate": "RUN --prompt --tokens --temperature --top-k --top-p --seed --samples --unknown --stop --json",
+        "generate": "RUN --prompt --tokens --temperature --top-k --top-p --min-p --repetition-penalty --seed --samples "
+        "--unknown --stop --json",
         "prepare": "TEXT --out --tokenizer --split --json",
         "presets": "NAME --vocab-size --json",
         "show": "RUN --json",

@@ -200,6 +200,9 @@ def test_generate_greedily_is_the_same_for_every_seed(hornbook):
     assert len(greedy) == 1
     assert hornbook(*words, "--top-k", "1", "--seed", "5").out in greedy
     assert hornbook(*words, "--top-p", "0.000001", "--seed", "5").out in greedy
+    assert hornbook(*words, "--min-p", "1", "--seed", "5").out in greedy
+    assert hornbook(*words, "--temperature", "0", "--repetition-penalty", "1").out in greedy
+    assert hornbook(*words, "--temperature", "0", "--repetition-penalty", "9").out not in greedy
 
 
 def test_generate_json_and_several_samples(hornbook):

@@ -46,6 +46,40 @@ def differences(model, block_size, first):
     return max((cached.read(piece) - plain.read(piece)).abs().max().item() for piece in pieces)
 
 
+@pytest.mark.parametrize("block_size", [1, 2, 5, 8])
+@pytest.mark.parametrize("first", [1, 4, 19])
+def test_both_readers_say_which_window_they_saw(block_size, first):
+    torch.manual_seed(0)
+    text, model = torch.randint(V, (2, 30)), make(block_size=block_size)
+    cached, plain = Reader(model, block_size), PlainReader(model, block_size)
+    n = 0
+    for piece in [text[:, :first], *text[:, first:].split(1, dim=1)]:
+        n += piece.shape[1]
+        cached.read(piece), plain.read(piece)
+        assert torch.equal(cached.window, text[:, window_start(n, block_size) : n])
+        assert torch.equal(plain.window, cached.window)
+
+
+@pytest.mark.parametrize("penalty", [1.3, 1e6])
+def test_a_repetition_penalty_is_about_that_window_with_or_without_a_cache(penalty):
+    model, sampling = make(), Sampling(temperature=0.7, min_p=0.01, repetition_penalty=penalty)
+    found = take(model, sampling=sampling, samples=3, tokens=40)
+    assert (take(model, sampling=sampling, samples=3, tokens=40, cache=False) == found).all()
+    assert (take(model, sampling=sampling, tokens=40) == found[:1]).all()  # each sample for itself
+    assert (take(model, sampling=Sampling(temperature=0.7), samples=3, tokens=40) != found).any()
+
+
+def test_nothing_in_the_window_comes_again_under_a_penalty_without_end():
+    model = iid_bigram([1 / V] * V)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.sub_(weight.min() - 1)  # all logits the same, and above 0: what was seen sinks to 0
+            weight.mul_(60)
+    text = [3, 1, 4, *take(model, sampling=Sampling(repetition_penalty=1e9), tokens=40)[0].tolist()]
+    for n in range(3, len(text)):
+        assert text[n] not in text[window_start(n, BLOCK) : n]
+
+
 @pytest.mark.parametrize("choices", MODELS, ids=str)
 def test_kept_keys_and_values_give_the_same_logits(choices):
     for first in (1, BLOCK, 2 * BLOCK + 3):

@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from hornbook.cli.options import Json, Seed, Unknown, whole
 from hornbook.cli.output import print_json
 
+MIN_P = "Only from the units at least P times as probable as the likeliest."
+REPETITION = "Above 1: units that the model still sees in the text come less often."
 STOP = "End before this text; may be given again."
 
 
@@ -21,6 +23,8 @@ def generate(
     temperature: Annotated[float, Parameter(help="0: always the likeliest unit; 1: as the model has it.")] = 0.8,
     top_k: Annotated[int | None, Parameter(converter=whole, help="Only from the K likeliest units.")] = None,
     top_p: Annotated[float | None, Parameter(help="Only from the likeliest units that share the chance P.")] = None,
+    min_p: Annotated[float | None, Parameter(help=MIN_P)] = None,
+    repetition_penalty: Annotated[float | None, Parameter(help=REPETITION)] = None,
     stop: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True, help=STOP)] = None,
     seed: Seed = 1,
     samples: Annotated[int, Parameter(converter=whole, help="How many texts.")] = 1,
@@ -46,6 +50,8 @@ def generate(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
         stop=stop or (),
         seed=seed,
         samples=samples,

@@ -78,6 +78,11 @@ class PlainReader:
         with evaluating(self.model):
             return predict(self.model, self._ids, self.block_size)
 
+    @property
+    def window(self) -> Tensor | None:
+        """What the newest logits were computed from (B, T)."""
+        return None if self._ids is None else self._ids[:, window_start(self._ids.shape[1], self.block_size) :]
+
 
 class Reader:
     """Reads a text as it grows: the same as `PlainReader`, but a unit's keys and values are computed once a window."""
@@ -86,18 +91,18 @@ class Reader:
         self.model = model
         self.block_size = block_size
         self.start = self.end = 0
-        self._window: Tensor | None = None  # (B, end - start)
+        self.window: Tensor | None = None  # what the newest logits were computed from (B, end - start)
         self._cache = Cache(block_size)
 
     def read(self, ids: Tensor) -> Tensor:
         """Read the next units, ids (B, T) with T at least 1; return the logits of the one after them (B, V)."""
-        window = ids if self._window is None else torch.cat([self._window, ids], dim=1)
+        window = ids if self.window is None else torch.cat([self.window, ids], dim=1)
         self.end += ids.shape[1]
         if (start := window_start(self.end, self.block_size)) > self.start:
             window = window[:, start - self.start :]
             self.start = start
             self._cache = Cache(self.block_size)
-        self._window = window
+        self.window = window
         with evaluating(self.model):
             hidden = self.model.hidden(window[:, self._cache.length :], self._cache)  # (B, T, C)
             return self.model.head(hidden[:, -1])  # (B, V)
@@ -142,6 +147,7 @@ def _units(
     device = next(reader.model.parameters()).device
     for step in count() if tokens is None else range(tokens):
         numbers = torch.tensor([chance.uniform(key, step) for key in keys], dtype=torch.float64)  # (B,)
-        chosen = draw(probabilities(reader.read(ids.to(device)), sampling), numbers)  # (B,)
+        logits = reader.read(ids.to(device))  # (B, V)
+        chosen = draw(probabilities(logits, sampling, reader.window), numbers)  # (B,)
         yield chosen.numpy()
         ids = chosen[:, None]  # (B, 1)

@@ -1,9 +1,11 @@
 """How the next unit is chosen from the logits: rules as small functions, each doing one thing.
 
-The order is: temperature, then top-k, then top-p of what top-k left, then one draw. All of it in float64.
-Shapes: B batch (one row a sample), V vocabulary.
+The order is: repetition penalty, which asks for the sign of the model's own logits; temperature; top-k; top-p of what
+top-k left; min-p of what top-p left, with the likeliest always among it; then one draw. All of it in float64.
+Shapes: B batch (one row a sample), T time, V vocabulary.
 """
 
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -39,6 +41,10 @@ class Sampling:
     """choose among the k likeliest units only"""
     top_p: float | None = None
     """choose among the fewest units that together have this probability"""
+    min_p: float | None = None
+    """choose among the units that are at least this many times as probable as the likeliest"""
+    repetition_penalty: float | None = None
+    """above 1 makes the units less likely that stand in the window that the model sees, below 1 more"""
 
     def __post_init__(self) -> None:
         if not 0 <= _float(self.temperature) < float("inf"):
@@ -48,12 +54,32 @@ class Sampling:
             )
         if self.top_k is not None:
             check_whole("top_k", self.top_k, 1, "leave it out to choose among all units")
-        if self.top_p is not None and not 0 < _float(self.top_p) <= 1:
+        for name in ("top_p", "min_p"):
+            value = getattr(self, name)
+            if value is not None and not 0 < _float(value) <= 1:
+                raise UsageError(
+                    f"{name} is {value}; it has to be above 0 and at most 1; leave it out to choose among all units."
+                )
+        if self.repetition_penalty is not None and not 0 < _float(self.repetition_penalty) < float("inf"):
             raise UsageError(
-                f"top_p is {self.top_p}; it has to be above 0 and at most 1; leave it out to choose among all units."
+                f"repetition_penalty is {self.repetition_penalty}; it has to be a finite number above 0; 1 changes "
+                "nothing, 1.2 is usual."
             )
-        for name, value in (("temperature", self.temperature), ("top_p", self.top_p)):
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
+            value = getattr(self, name)
             object.__setattr__(self, name, value if value is None else _float(value))  # of a fraction, say
+
+
+def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Divide positive logits of units seen (B, T) by the penalty, and multiply negative ones: (B, V) -> (B, V).
+
+    A unit that was seen more than once is penalised once. It is Keskar 2019, section 4.1, where all are divided: which
+    would make a unit with a negative logit likelier. What would be beyond float64 stays at its end.
+    """
+    end = torch.finfo(logits.dtype).max
+    weaker = torch.where(logits > 0, logits / penalty, logits * penalty).clamp(-end, end)
+    again = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, seen, True) & (logits > float("-inf"))  # (B, V)
+    return torch.where(again, weaker, logits)
 
 
 def with_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -89,10 +115,19 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(~torch.zeros_like(kept).scatter(-1, order, kept), float("-inf"))
 
 
-def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
+def keep_min_p(logits: Tensor, p: float) -> Tensor:
+    """Set all to -inf that are less probable than p times the likeliest of their row (Nguyen 2024): (B, V) -> (B, V).
+
+    At least the likeliest stays; at p = 1 all that are as likely.
+    """
+    return logits.masked_fill(logits - logits.amax(dim=-1, keepdim=True) < math.log(p), float("-inf"))
+
+
+def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None) -> Tensor:
     """Return how probable each unit is under the rules: (B, V) -> float64 (B, V) on the CPU.
 
-    A logit of -inf is a unit that cannot come. Raises `UsageError` for logits that are no numbers.
+    `seen` are the units that a repetition penalty is about (B, T): the window that the model saw. A logit of -inf is a
+    unit that cannot come. Raises `UsageError` for logits that are no numbers.
     """
     logits = logits.cpu().double()  # in this order: some devices have no float64
     if not logits.amax(dim=-1).isfinite().all():  # the largest of a row with a NaN is NaN
@@ -100,11 +135,16 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
             "the model's logits are NaN or infinite: its weights are broken; generate from an earlier checkpoint, "
             "or train again with a lower learning rate."
         )
+    if sampling.repetition_penalty is not None:
+        assert seen is not None
+        logits = penalise_repetition(logits, seen.cpu(), sampling.repetition_penalty)
     logits = with_temperature(logits, sampling.temperature)
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
     if sampling.top_p is not None:
         logits = keep_top_p(logits, sampling.top_p)
+    if sampling.min_p is not None:
+        logits = keep_min_p(logits, sampling.min_p)
     return logits.softmax(dim=-1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hornbook.errors import UsageError
 from hornbook.model.weights import get_weights, load_weights
-from hornbook.runs import board, checkpoints, log, samples
+from hornbook.runs import board, checkpoints, landmarks, log, samples
 from hornbook.runs.files import naming
 from hornbook.runs.folder import RunFolder
 from hornbook.training.evaluate import evaluate
@@ -152,11 +152,11 @@ class _Loop:
 
     def _meaning(self) -> str:
         """Say beside a loss what it means: once at the start, and when it is first below a landmark."""
-        below = [{name for name, mark in self.task.landmarks.items() if r["val_loss"] < mark} for r in self.looks[-2:]]
-        if len(self.looks) == 1 and "guess" in self.task.landmarks:
-            return f" (a guess at random: {self.task.landmarks['guess']:.2f})"
-        passed = sorted(below[-1] - below[0] - {"guess"})
-        return "".join(f" (now below the {name} table's {self.task.landmarks[name]:.2f})" for name in passed)
+        marks = self.task.landmarks
+        if len(self.looks) == 1:
+            return f" (a guess at random: {marks['guess']:.2f})" if "guess" in marks else ""
+        told = landmarks.passed(marks, *(record["val_loss"] for record in self.looks[-2:]))
+        return f" ({told})" if told else ""
 
     def _early(self) -> bool:
         """Say whether the validation loss has not fallen for as many evaluations as the recipe waits."""
