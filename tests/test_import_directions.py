@@ -36,7 +36,7 @@ MAY_IMPORT |= {
 }
 OPENED = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT |= dict.fromkeys(PEOPLE, OPENED)
-MAY_IMPORT["__init__"] = OPENED  # what a user imports: it hands on what `api` means
+MAY_IMPORT["__init__"] = OPENED | {"lab"}  # what a user imports: it hands on what `api` means, and `compare`
 MAY_IMPORT["cli"] = OPENED | PEOPLE
 MAY_IMPORT["__main__"] = {"cli"}
 

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from hornbook.api import open_run as open
     from hornbook.api import resume, train
     from hornbook.errors import UsageError
+    from hornbook.lab.compare import compare
     from hornbook.run import Run
 
-__all__ = ["Run", "UsageError", "open", "resume", "train"]
+__all__ = ["Run", "UsageError", "compare", "open", "resume", "train"]
 
 _HOME = {
     "train": ("hornbook.api", "train"),
     "resume": ("hornbook.api", "resume"),
     "open": ("hornbook.api", "open_run"),
+    "compare": ("hornbook.lab.compare", "compare"),
     "Run": ("hornbook.run", "Run"),
     "UsageError": ("hornbook.errors", "UsageError"),
 }

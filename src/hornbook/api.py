@@ -52,7 +52,7 @@ def train(
     device: str = "auto",
     dtype: str | None = None,
     tensorboard: bool = False,
-    progress: TextIO | bool = True,
+    progress: TextIO | Progress | bool = True,
 ) -> Run:
     """Train a model on a text and return its run.
 
@@ -88,7 +88,7 @@ def train(
         tell.clear()
 
 
-def resume(path: str | Path, progress: TextIO | bool = True) -> Run:
+def resume(path: str | Path, progress: TextIO | Progress | bool = True) -> Run:
     """Go on with a run from its newest checkpoint; what comes out is what it would have been without the break.
 
     Raises `UsageError` for a folder that is no run, and for a text that is not the run's any more.
@@ -145,7 +145,7 @@ def _train(
     """Do what `train` says, once the settings are known to be right."""
     if out:
         check_free(out)  # first: a folder that is taken says so before a text is looked for
-    source, settings = _source(asked.source if text is None else text, asked.text, tell)
+    source, settings = find_text(asked.source if text is None else text, asked.text, tell)
     asked = replace(asked, text=settings)
     with RunFolder.claim(out, f"{source.label}-{asked.name}") as folder:
         task = _begin(source, asked, folder, seed, device, tell)
@@ -157,15 +157,11 @@ def _train(
 
 def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
     """Turn what was asked into a task, tell about it, and write it into the run's folder."""
-    data = _prepare(source, asked, tell)
+    data = prepare_text(source, asked, tell)
     if asked.recipe.random_batches:
         check_comparable(data.tokenizer)
     config = asked.model_config(data.tokenizer.vocab_size)
-    if len(data.train) <= config.block_size:
-        raise UsageError(
-            f"the text has {len(data.train)} {data.tokenizer.name} to train on, and a context of {config.block_size} "
-            f"needs one more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
-        )
+    check_context(data, config)
     size = total(count_config(config))
     tell.say(f"model: {story.describe_model(config)}; {size:,} parameters")
     check_memory(config, asked.recipe, size, device)
@@ -179,6 +175,15 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
     tell.say(f"loss, in nats a character, lower is better; to compare: {landmarks.told(task.landmarks)}")
     _write_down(source, asked, task, config, folder)
     return task
+
+
+def check_context(data: Shards, config: ModelConfig) -> None:
+    """Raise `UsageError` where a text is too short for a model's context."""
+    if len(data.train) <= config.block_size:
+        raise UsageError(
+            f"the text has {len(data.train)} {data.tokenizer.name} to train on, and a context of {config.block_size} "
+            f"needs one more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
+        )
 
 
 def _make_task(
@@ -235,7 +240,7 @@ def _write_down(source: Source, asked: Preset, task: Task, config: ModelConfig, 
     notes.begin(folder, story.asked(Run(folder)))
 
 
-def _source(text: Texts | None, settings: TextSettings, tell: Progress) -> tuple[Source, TextSettings]:
+def find_text(text: Texts | None, settings: TextSettings, tell: Progress) -> tuple[Source, TextSettings]:
     """Find the text, and tell which it is and what its units are."""
     found = list[str]()
     if text is None:
@@ -252,7 +257,8 @@ def _source(text: Texts | None, settings: TextSettings, tell: Progress) -> tuple
     return source, settings
 
 
-def _prepare(source: Source, asked: Preset, tell: Progress) -> Shards:
+def prepare_text(source: Source, asked: Preset, tell: Progress) -> Shards:
+    """Return a text's ids, and tell of its units. Raises `UsageError` for settings that prepared ids don't have."""
     data = shards.prepare(source, asked.text, progress=tell.bar("reading the text"))
     tell.clear()
     if source.prepared:

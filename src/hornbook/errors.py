@@ -23,6 +23,10 @@ class UsageError(ValueError):
         return one_line(super().__str__())
 
 
+class DivergedError(UsageError):
+    """A training whose figures are no numbers any more."""
+
+
 def one_line(message: str) -> str:
     """Return a message as it is shown: printable, and a long one without its middle."""
     line = printable(message)

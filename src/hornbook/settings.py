@@ -22,15 +22,15 @@ hints = cache(get_type_hints)  # to read them takes as long as all else
 WORDS = {"true": True, "false": False, "none": None}
 
 
-def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
+def parse_pairs(pairs: Iterable[str], option: str = "--set ") -> dict[str, str]:
     """Read "name=value" words. Raises `UsageError` for a word without a name or a value, and for a name said twice."""
     settings: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
-            raise UsageError(f"--set {pair} is not of the form NAME=VALUE, such as model.n_layer=8.")
+            raise UsageError(f"{option}{pair} is not of the form NAME=VALUE, such as model.n_layer=8.")
         if name in settings:
-            raise UsageError(f"--set {name} is given twice.")
+            raise UsageError(f"{option}{name} is given twice.")
         settings[name] = value
     return settings
 

@@ -89,6 +89,7 @@ def test_each_verb_offers_what_it_should(hornbook):
     wanted = {
         "train": "TEXT --preset --out --set --config --tokenizer --seed --steps --minutes --device --dtype "
         "--tensorboard --json",
+        "compare": "VARIANTS --text --preset --vary --set --seeds --steps --minutes --target --out --device --json",
         "resume": "RUN --json",
         "evaluate": "RUN --text --json",
         "generate": "RUN --prompt --tokens --temperature --top-k --top-p --min-p --repetition-penalty --seed --samples "

@@ -5,6 +5,7 @@ import sys
 VERBS = {
     "train": "train a model on a text",
     "resume": "go on with a run that was stopped or killed",
+    "compare": "train variants with several seeds, and say whether a change helped",
     "evaluate": "score a run on its validation text, or on another",
     "generate": "let a run write",
     "runs": "list the runs in a folder, and how each stands",

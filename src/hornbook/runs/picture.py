@@ -7,8 +7,10 @@ its colour alone. The same records give the same bytes.
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy import multiply
@@ -49,17 +51,25 @@ def draw(
     """
     rows = _rows(records)
     write_again(folder.csv_path, _table(rows))
+    with figure(8, 5, folder.svg_path, folder.png_path) as page:
+        _paint(page, rows, landmarks, a_unit)
+
+
+@contextmanager
+def figure(width: float, height: float, *paths: Path) -> Iterator["Figure"]:
+    """Give a figure of so many inches to paint on, and write it into these files, .svg or .png, at the end."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # the user's own style would make other bytes, or miss a font
-        matplotlib.rcParams.update({"svg.hashsalt": "hornbook", "font.size": 11})
-        figure = Figure(figsize=(8, 5), dpi=200)
-        _paint(figure, rows, landmarks, a_unit)
-        for path, metadata in ((folder.svg_path, {"Date": None}), (folder.png_path, {"Software": None})):
+        matplotlib.rcParams.update({"svg.hashsalt": "hornbook", "font.size": 11, "text.parse_math": False})
+        page = Figure(figsize=(width, height), dpi=200)
+        yield page
+        for path in paths:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
+            undated = {"Date" if path.suffix == ".svg" else "Software": None}
+            page.savefig(buffer, format=path.suffix[1:], metadata=undated)
             write_again(path, buffer.getvalue())
 
 
@@ -122,16 +132,22 @@ def _frame(axes: "Axes", low: float, high: float) -> None:
     axes.yaxis.set_label_coords(-0.105, 0.5)
     bits = axes.secondary_yaxis(-0.155, functions=(partial(multiply, 1 / math.log(2)), partial(multiply, math.log(2))))
     bits.yaxis.set_major_formatter("{x:g} bits")
-    axes.spines[["top", "right"]].set_visible(False)
-    for spine in (*axes.spines.values(), *bits.spines.values()):
+    dress(axes)
+    for spine in bits.spines.values():
         spine.set_color("#BBBBBB")
-    for each in (axes, bits):
-        each.tick_params(labelcolor="#555555", color="#BBBBBB", length=3)
+    bits.tick_params(labelcolor="#555555", color="#BBBBBB", length=3)
     axes.locator_params(axis="x", integer=True)
     bits.tick_params(labelsize=9)
     bits.locator_params(axis="y", steps=[1, 2, 5, 10])  # so that the numbers stay short
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def dress(axes: "Axes") -> None:
+    """Let the frame step back behind what it holds."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#BBBBBB")
+    axes.tick_params(labelcolor="#555555", color="#BBBBBB", length=3)
 
 
 def _label(axes: "Axes", labels: list[tuple[float, str, str]]) -> None:

@@ -40,6 +40,7 @@ class Pace:
         """Return the line for times.jsonl."""
         return {
             "step": step,
+            "first": self.first,  # the step that this session went on from
             "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "seconds": round(time.monotonic() - self.started, 3),
             "training_seconds": round(self.training_seconds(), 3),

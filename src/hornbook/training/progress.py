@@ -83,8 +83,10 @@ class Silent(Progress):
         """There is nothing to take away."""
 
 
-def teller(progress: TextIO | bool | None) -> Progress:
+def teller(progress: TextIO | Progress | bool | None) -> Progress:
     """Return where to tell what is going on: a stream; True is standard output; None or False nowhere."""
+    if isinstance(progress, Progress):
+        return progress
     if not progress:
         return Silent()
     return Progress(sys.stdout if progress is True else progress)

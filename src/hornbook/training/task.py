@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook import chance
-from hornbook.errors import UsageError
+from hornbook.errors import DivergedError
 from hornbook.generation.sampling import Sampling
 from hornbook.generation.streaming import complete
 from hornbook.text import batches
@@ -22,9 +22,9 @@ from hornbook.training.schedule import batch_shape
 
 
 def check_finite(value: float, what: str, step: int) -> None:
-    """Raise `UsageError` for a figure that is no number any more."""
+    """Raise `DivergedError` for a figure that is no number any more."""
     if not math.isfinite(value):
-        raise UsageError(
+        raise DivergedError(
             f"the {what} became {value} at step {step}; the newest checkpoint is from before. Try a lower "
             "recipe.learning_rate or more recipe.warmup in a new run."
         )

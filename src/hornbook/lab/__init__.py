@@ -1,0 +1,1 @@
+"""The lab: did a change help, or was it luck?"""
