@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import torch
 
-from hornbook import story
+from hornbook import planning, story
 from hornbook.errors import UsageError, nearest
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
@@ -158,6 +158,12 @@ def _train(
 def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
     """Turn what was asked into a task, tell about it, and write it into the run's folder."""
     data = prepare_text(source, asked, tell)
+    if asked.planned and asked.recipe.minutes:
+        tell.now("plan: measuring how fast this machine is …")
+        found = planning.plan(asked, data, device)
+        asked = replace(asked.changed(found.settings), changes=asked.changes)
+        tell.clear()
+        tell.say("\n".join(f"plan: {line}" for line in found.why))
     if asked.recipe.random_batches:
         check_comparable(data.tokenizer)
     config = asked.model_config(data.tokenizer.vocab_size)

@@ -24,7 +24,8 @@ class Preset:
     `source` names the text that is taken where none is given; None is the first named text that can be had. `changes`
     are the settings that were changed since, by name. A preset that does what others described says in `after` who,
     and in `described` which settings that fixes: what is not among them was left open, and is chosen here. `forms` are
-    forms of attention to be timed side by side before the training begins.
+    forms of attention to be timed side by side before the training begins. One that is `planned` has its sizes picked
+    for the text, the minutes and the machine (`planning.py`), where they are not asked for.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Preset:
     after: str = ""
     described: frozenset[str] = frozenset()
     forms: tuple[str, ...] = ()
+    planned: bool = False
 
     def model_config(self, vocab_size: int) -> ModelConfig:
         """Return the model for a vocabulary."""
@@ -143,16 +145,37 @@ PRESETS = {
             "a small GPT in the time of a cup of tea: what `hornbook train` does",
             Recipe(
                 minutes=1.4,
-                batch_size=32,
+                batch_size=16,
+                optimizer="muon",
                 learning_rate=4e-3,
-                warmup=30,
+                warmup=20,
                 schedule="linear",
-                floor=0.02,
+                hold=0.4,
+                beta2=0.95,
                 weight_decay=0.1,
+                length_warmup=0.3,
                 evaluate_on=16_384,
             ),
-            {"n_layer": 4, "n_head": 4, "n_embd": 64, "block_size": 64, "mlp": "relu", "norm": "layernorm-nobias"},
+            {
+                "n_layer": 4,
+                "n_head": 2,
+                "n_embd": 128,
+                "block_size": 128,
+                "attention_dropout": 0.0,
+                "mlp": "relu2",
+                "norm": "rmsnorm-nogain",
+                "qk_norm": "rmsnorm-nogain",
+                "positions": "rotary",
+                "pairs": "bigram",
+                "logits": "capped",
+                "init_zero": True,
+                "bias_qkv": False,
+                "bias_projection": False,
+                "bias_mlp": False,
+                "bias_head": False,
+            },
             TextSettings(AUTO),
+            planned=True,
         ),
         Preset(
             "bigram",

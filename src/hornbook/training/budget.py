@@ -14,22 +14,27 @@ from hornbook.training.task import Task
 TRIED, SECONDS = 50, 2.0  # how many steps are timed at most, and for how long
 
 
-def fit_steps(task: Task, minutes: float) -> int:
-    """Find how many steps fit into a budget, evaluations included, by trying some.
-
-    The model of `task` is changed by that. Raises `UsageError` where not even one step fits.
-    """
+def time_step(task: Task, seconds: float) -> float:
+    """Return the seconds that a step takes, by trying some for so long. The model of `task` is changed by that."""
     task = replace(task, steps=1_000)  # as it were
     optimizer = make_optimizer(task.model, task.recipe)
     step = TrainStep(task.model, optimizer, task.recipe, task.steps, task.seed, task.dtype)
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < 4 or (len(times) < TRIED and time.perf_counter() - started < SECONDS):
+    while len(times) < 4 or (len(times) < TRIED and time.perf_counter() - started < seconds):
         number = 1 + 619 * len(times) % task.steps  # from all parts of the run: some may have other windows
         before = time.perf_counter()
         step(number, *task.batch(number))[0].item()
         times.append(time.perf_counter() - before)
-    a_step = sum(times[1:]) / len(times[1:])  # the first one sets things up
+    return sum(times[1:]) / len(times[1:])  # the first one sets things up
+
+
+def fit_steps(task: Task, minutes: float) -> int:
+    """Find how many steps fit into a budget, evaluations included, by trying some.
+
+    The model of `task` is changed by that. Raises `UsageError` where not even one step fits.
+    """
+    a_step = time_step(task, SECONDS)
     before = time.perf_counter()
     record, _ = task.look(0)
     looked = time.perf_counter()
