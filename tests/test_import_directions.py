@@ -32,7 +32,8 @@ MAY_IMPORT |= {
     "presets": TRAINED | {"settings"},
     "run": TRAINED | {"settings"},
     "story": TRAINED | {"run"},
-    "api": TRAINED | {"settings", "presets", "run", "story"},
+    "planning": TRAINED | {"settings", "presets"},
+    "api": TRAINED | {"settings", "presets", "run", "story", "planning"},
 }
 OPENED = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT |= dict.fromkeys(PEOPLE, OPENED)

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hornbook.api import open_run as open
-    from hornbook.api import resume, train
+    from hornbook.api import plan, resume, train
     from hornbook.errors import UsageError
     from hornbook.lab.compare import compare
     from hornbook.run import Run
 
-__all__ = ["Run", "UsageError", "compare", "open", "resume", "train"]
+__all__ = ["Run", "UsageError", "compare", "open", "plan", "resume", "train"]
 
 _HOME = {
     "train": ("hornbook.api", "train"),
+    "plan": ("hornbook.api", "plan"),
     "resume": ("hornbook.api", "resume"),
     "open": ("hornbook.api", "open_run"),
     "compare": ("hornbook.lab.compare", "compare"),

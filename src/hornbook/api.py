@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from errno import EDQUOT, ENOSPC
@@ -32,7 +32,7 @@ from hornbook.training.budget import fit_steps
 from hornbook.training.devices import choose_device, choose_dtype
 from hornbook.training.evaluate import check_comparable
 from hornbook.training.loop import fit, score_whole
-from hornbook.training.memory import advising, check_memory
+from hornbook.training.memory import advising, check_memory, needed
 from hornbook.training.progress import Progress, teller
 from hornbook.training.task import Task
 
@@ -69,23 +69,53 @@ def train(
         raise UsageError(f"the seed is {seed}; it has to be from 0 to 2**64 - 1.")
     given = {"recipe.steps": steps, "recipe.minutes": minutes, "recipe.dtype": dtype}
     given |= {"text.tokenizer": tokenizer, "text.vocab_size": vocab_size}
-    said = {name: value for name, value in given.items() if value is not None}
-    if twice := [name for name in settings or {} if name in said]:
-        raise UsageError(f"{twice[0]} is given twice, by itself and among the settings (--set): leave one out.")
-    asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed({**(settings or {}), **said})
-    if asked.recipe.steps is None and asked.recipe.minutes is None:
-        raise UsageError("say how long to train: --steps or --minutes.")
-    ignored = [name for name in asked.changes if name.startswith("model.") and name[6:] not in USED_BY_BIGRAM]
-    if ignored and asked.model_config(vocab_size=2).kind == "bigram":
-        tell.say(f"without effect on a bigram table: {', '.join(ignored)}")
+    asked = _asked(preset, settings, config, given, tell)
     if tensorboard:
         board.check_installed()
     where = choose_device(device)
-    count_config(asked.model_config(vocab_size=2))  # before the text is read: what can't be says so at once
     try:
         return _train(text, asked, Path(out) if out else None, seed, where, tell, tensorboard)
     finally:
         tell.clear()
+
+
+def plan(
+    text: Texts | None = None,
+    preset: str = "quick",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    progress: TextIO | bool = True,
+) -> dict[str, Any]:
+    """Say what `train` would do with the same words, and why, and train nothing but a few steps to find out.
+
+    Returns it as plain data: "why" (a line each), "model" and "recipe" (all settings), "steps", "parameters", "memory"
+    (bytes, estimated on the large side), "landmarks" (losses to compare with, in nats a character).
+    Raises `UsageError` for what can't be done.
+    """
+    tell = teller(progress)
+    asked = _asked(preset, settings, config, {"recipe.steps": steps, "recipe.minutes": minutes}, tell)
+    where = choose_device(device)
+    try:
+        source, text_settings = find_text(asked.source if text is None else text, asked.text, tell)
+        task, asked, why = _decide(source, replace(asked, text=text_settings), 1, where, tell)
+    finally:
+        tell.clear()
+    model = asked.model_config(task.shards.tokenizer.vocab_size)
+    memory = needed(model, asked.recipe)
+    tell.say(f"memory: {memory / 1e6:,.0f} MB at most, as estimated")
+    return {
+        "why": list(why),
+        "model": model.to_json(),
+        "recipe": asked.recipe.to_json(),
+        "steps": task.steps,
+        "parameters": total(count(task.model)),
+        "memory": memory,
+        "landmarks": dict(task.landmarks),
+    }
 
 
 def resume(path: str | Path, progress: TextIO | Progress | bool = True) -> Run:
@@ -133,6 +163,27 @@ def find(name: str) -> Run | Preset:
         raise UsageError(f"{str(error).rstrip('.')}; as the name of a preset: {nearest(name, PRESETS)}") from None
 
 
+def _asked(
+    preset: str,
+    settings: Mapping[str, Any] | None,
+    config: str | Path | None,
+    given: Mapping[str, Any],
+    tell: Progress,
+) -> Preset:
+    """Return a preset as the words change it, once they are known to be right."""
+    said = {name: value for name, value in given.items() if value is not None}
+    if twice := [name for name in settings or {} if name in said]:
+        raise UsageError(f"{twice[0]} is given twice, by itself and among the settings (--set): leave one out.")
+    asked = find_preset(preset).changed(read_toml(Path(config)) if config else {}).changed({**(settings or {}), **said})
+    if asked.recipe.steps is None and asked.recipe.minutes is None:
+        raise UsageError("say how long to train: --steps or --minutes.")
+    ignored = [name for name in asked.changes if name.startswith("model.") and name[6:] not in USED_BY_BIGRAM]
+    if ignored and asked.model_config(vocab_size=2).kind == "bigram":
+        tell.say(f"without effect on a bigram table: {', '.join(ignored)}")
+    count_config(asked.model_config(vocab_size=2))  # before the text is read: what can't be says so at once
+    return asked
+
+
 def _train(
     text: Texts | None,
     asked: Preset,
@@ -157,13 +208,19 @@ def _train(
 
 def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
     """Turn what was asked into a task, tell about it, and write it into the run's folder."""
+    task, asked, _ = _decide(source, asked, seed, device, tell)
+    config = asked.model_config(task.shards.tokenizer.vocab_size)
+    tell.say(f"the run is {folder.path}")
+    _write_down(source, asked, task, config, folder)
+    return task
+
+
+def _decide(
+    source: Source, asked: Preset, seed: int, device: torch.device, tell: Progress
+) -> tuple[Task, Preset, Sequence[str]]:
+    """Turn what was asked into a task, and tell about it; return also all settings, and why they were picked."""
     data = prepare_text(source, asked, tell)
-    if asked.planned and asked.recipe.minutes:
-        tell.now("plan: measuring how fast this machine is …")
-        found = planning.plan(asked, data, device)
-        asked = replace(asked.changed(found.settings), changes=asked.changes)
-        tell.clear()
-        tell.say("\n".join(f"plan: {line}" for line in found.why))
+    asked, why = _planned(asked, data, device, tell)
     if asked.recipe.random_batches:
         check_comparable(data.tokenizer)
     config = asked.model_config(data.tokenizer.vocab_size)
@@ -176,11 +233,10 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
     tell.say(
         f"plan: {task.steps:,} steps of {asked.recipe.batch_size} × {config.block_size} {data.tokenizer.name}"
         + (f", as many as {asked.recipe.minutes:g} minutes hold here" if asked.recipe.minutes else "")
-        + f"; {task.dtype} on {device.type}, threads: {torch.get_num_threads()}; the run is {folder.path}"
+        + f"; {task.dtype} on {device.type}, threads: {torch.get_num_threads()}"
     )
     tell.say(f"loss, in nats a character, lower is better; to compare: {landmarks.told(task.landmarks)}")
-    _write_down(source, asked, task, config, folder)
-    return task
+    return task, asked, why
 
 
 def check_context(data: Shards, config: ModelConfig) -> None:
@@ -190,6 +246,17 @@ def check_context(data: Shards, config: ModelConfig) -> None:
             f"the text has {len(data.train)} {data.tokenizer.name} to train on, and a context of {config.block_size} "
             f"needs one more: give a longer text, or --set model.block_size={max(1, len(data.train) // 8)}."
         )
+
+
+def _planned(asked: Preset, data: Shards, device: torch.device, tell: Progress) -> tuple[Preset, Sequence[str]]:
+    """Pick the sizes of a preset that leaves them to the text, the time and the machine, and say why."""
+    if not planning.is_needed(asked):
+        return asked, ()
+    tell.now("plan: measuring how fast this machine is …")
+    found = planning.plan(asked, data, device)
+    tell.clear()
+    tell.say("\n".join(f"plan: {line}" for line in found.why))
+    return replace(asked.changed(found.settings), changes=asked.changes), found.why
 
 
 def _make_task(

@@ -35,6 +35,8 @@ SMALL = (2, 64, 64, 16)  # for a text that a larger one would learn by heart
 FEW, VERY_FEW = 200_000, 50_000  # units: most pairs come too rarely to learn a vector for each; even a block is large
 DROPOUT = ((20, 0.2), (10, 0.1), (5, 0.05), (0, 0.0))  # from how many times that the text is read
 MOST_TIMES = 100  # that it is read at all
+PICKED = ("n_layer", "n_head", "n_embd", "block_size", "dropout", "pairs")
+"""of the model's settings"""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,18 @@ def plan(asked: Preset, data: Shards, device: torch.device) -> Plan:
         settings["recipe.steps"] = -(-MOST_TIMES * units // (batch_size * block_size))
         why.append(f"after {MOST_TIMES} times more would not help: the training ends before its {minutes:g} minutes")
     return Plan({name: value for name, value in settings.items() if name not in asked.changes}, tuple(why))
+
+
+def is_needed(asked: Preset) -> bool:
+    """Say whether there is anything to be picked."""
+    left = [name for name in PICKED if f"model.{name}" not in asked.changes]
+    return asked.planned and asked.recipe.minutes is not None and bool(left)
+
+
+def as_it_is(asked: Preset) -> dict[str, Any]:
+    """Return, as if they were asked for, the settings of a preset that would be picked: they stay as they are."""
+    config = asked.model_config(vocab_size=2)
+    return {f"model.{name}": getattr(config, name) for name in PICKED} if asked.planned else {}
 
 
 def sized(n_layer: int, n_embd: int, block_size: int, batch_size: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import sys
 
 VERBS = {
     "train": "train a model on a text",
+    "plan": "say what train would do with a text and a time, and why",
     "resume": "go on with a run that was stopped or killed",
     "compare": "train variants with several seeds, and say whether a change helped",
     "evaluate": "score a run on its validation text, or on another",

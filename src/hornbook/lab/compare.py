@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 import torch
 
-from hornbook import api
+from hornbook import api, planning
 from hornbook.errors import DivergedError, UsageError
 from hornbook.lab import picture
 from hornbook.lab.evidence import LEVEL, Effect, weigh
@@ -249,7 +249,8 @@ class _Bench:
                 run = api.resume(path, tell)
             else:
                 unsaid = {f"recipe.{name}" for name in ("steps", "minutes") if getattr(preset.recipe, name) is None}
-                settings = {name: value for name, value in preset.changes.items() if name not in unsaid}
+                said = {**planning.as_it_is(preset), **preset.changes}  # of one size, on any machine
+                settings = {name: value for name, value in said.items() if name not in unsaid}
                 text, device = list(self.source.asked), self.device.type
                 run = api.train(text, preset.name, out=path, settings=settings, seed=seed, device=device, progress=tell)
         except DivergedError as error:
