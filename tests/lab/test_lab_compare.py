@@ -41,7 +41,7 @@ def ask(*words, **how):
     """Compare, on a text of two thousand characters; no run's own picture is drawn, which takes most of the time."""
     how = {"text": "my.txt", "settings": TINY, "seeds": 2, "steps": 24, "progress": False, **how}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api.picture, "draw", lambda folder, *losses: folder.png_path.touch())
+        patch.setattr(api.picture, "draw", lambda folder, *losses, **more: folder.png_path.touch())
         patch.setattr(os, "fsync", lambda file: None)
         patch.setattr(saving, "NICE", 0)
         return hb.compare(*words, **how)
@@ -362,6 +362,7 @@ def test_odd_comparisons_are_drawn(found, tmp_path):
             [replace(result, trials=tuple(lost), effect=None) for result in found.results],
             [replace(result, trials=tuple(nowhere)) for result in found.results],
             [replace(found.results[0], name="A $x_{"), replace(one, name="B ಕನ್ನಡ")],
+            [replace(found.results[0], name="A \x07"), one],
             [found.results[0]] * 26,
         ]
     ):

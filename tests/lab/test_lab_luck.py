@@ -37,7 +37,7 @@ def losses(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("HORNBOOK_CACHE", str(folder / "cache"))
-        patch.setattr(api.picture, "draw", lambda folder, *losses: folder.png_path.touch())
+        patch.setattr(api.picture, "draw", lambda folder, *losses, **more: folder.png_path.touch())
         patch.setattr(os, "fsync", lambda file: None)
         patch.setattr(saving, "NICE", 0)
         how = {"settings": TINY, "steps": 12, "progress": False}

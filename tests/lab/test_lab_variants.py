@@ -1,6 +1,11 @@
 """Variants: what words ask for, what they are called, and which can't be compared."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hornbook.errors import UsageError
 from hornbook.lab.variants import read_variants
@@ -25,9 +30,9 @@ def test_a_word_is_a_preset_or_settings_or_both():
 
 def test_a_mapping_and_a_toml_file_do_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a,b.toml").write_text("[model]\nn_layer = 1\n", encoding="utf-8")
+    (tmp_path / "a, b.toml").write_text("[model]\nn_layer = 1\n", encoding="utf-8")
     (tmp_path / "c.toml").write_text("[model]\nn_layer = 2\n[recipe]\nbatch_size = 4\n", encoding="utf-8")
-    one, two, three = read("a,b.toml", "mini,c.toml,model.n_layer=3", {"model.n_layer": 4}, preset="small")
+    one, two, three = read(Path("a, b.toml"), "mini,c.toml,model.n_layer=3", {"model.n_layer": 4}, preset="small")
     assert [each.preset.name for each in (one, two, three)] == ["small", "mini", "small"]
     assert [each.preset.model["n_layer"] for each in (one, two, three)] == [1, 3, 4]
     assert two.preset.recipe.batch_size == 4
@@ -96,6 +101,19 @@ def test_what_can_not_be_compared(words, says):
 def test_what_is_no_row(words):
     with pytest.raises(UsageError, match=r"NAME=VALUE,VALUE"):
         read("quick", vary=[words])
+
+
+PIECES = st.sampled_from(
+    ["quick", "mini", "model.n_layer=2", "model.n_layer=3", "model.dropout=0.1", "recipe.steps=9", "a.toml", "", "="]
+)
+WORDS = st.lists(PIECES | st.text(max_size=9), max_size=3).map(",".join)
+
+
+@given(st.lists(WORDS | st.text(), max_size=4), st.lists(WORDS, max_size=2))
+def test_any_words_make_variants_of_different_names_or_a_usage_error(words, vary):
+    with suppress(UsageError):
+        variants = read(*words, vary=vary)
+        assert len({variant.label for variant in variants}) == len(variants) >= 2
 
 
 def test_units_may_differ():

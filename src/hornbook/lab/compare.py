@@ -118,7 +118,7 @@ def compare(
     *variants: Word,
     text: Texts | None = None,
     preset: str = "quick",
-    vary: Iterable[str] = (),
+    vary: str | Iterable[str] = (),
     settings: Mapping[str, Any] | None = None,
     seeds: int = 3,
     steps: int | None = None,
@@ -146,6 +146,7 @@ def compare(
     said = {name: value for name, value in said.items() if value is not None}
     if twice := said.keys() & (settings or {}).keys():
         raise UsageError(f"{min(twice)} is given twice, by itself and among the settings (--set): leave one out.")
+    vary = [vary] if isinstance(vary, str) else vary
     asked = read_variants(variants, vary, preset, {**(settings or {}), **said})
     try:
         bench = _Bench(asked, text, Path(out) if out else RUNS / "compare", choose_device(device), tell)
@@ -258,7 +259,8 @@ class _Bench:
         if run.final is None:
             self.tell.say(f"stopped; the runs are kept in {self.out}, and the same command goes on with them.")
             raise KeyboardInterrupt
-        points = self._points(run, run.final[self.loss] / run.final["final_val_loss"])
+        nats = run.final["final_val_loss"]
+        points = self._points(run, run.final[self.loss] / nats if nats else 1.0)
         reached = next((point for point in points if point.loss <= (target or 0)), None)
         return Trial(seed, str(path), run.final[self.loss], points, reached), kept
 

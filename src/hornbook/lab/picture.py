@@ -74,7 +74,8 @@ def _effects(axes: Axes, found: Comparison) -> None:
             axes.plot([effect.mean if effect else 0], [row], color=color, marker=marker, markersize=7)
         if effect and effect.low is not None:
             axes.plot([effect.low, effect.high], [row, row], color=color, linewidth=2, marker="|", markersize=9)
-    names = [each.name if each.name.isascii() else each.name[0] for each in found.results]  # no glyphs for most scripts
+    plain = (each.name.isascii() and each.name.isprintable() for each in found.results)  # no glyphs for most scripts
+    names = [each.name if fits else each.name[0] for each, fits in zip(found.results, plain, strict=True)]
     short = [name if len(name) <= NAME else f"{name[: NAME - 3]}..." for name in names]
     axes.set_yticks(range(len(names)), short)
     axes.set_ylim(len(names) - 0.5, -0.5)

@@ -77,7 +77,7 @@ def _read(word: Word, preset: str, common: Mapping[str, Any]) -> tuple[Preset, l
     if isinstance(word, Mapping):
         parts, own = [], dict(word)
     else:
-        parts = [str(word)] if str(word).endswith(".toml") and Path(word).is_file() else str(word).split(",")
+        parts = [str(word)] if isinstance(word, Path) else word.split(",")
         own = parse_pairs((part for part in parts if "=" in part and not part.endswith(".toml")), "")
     files = [part for part in parts if part.endswith(".toml")]
     presets = [part for part in parts if part not in files and "=" not in part] or [preset]
