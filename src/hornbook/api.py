@@ -250,7 +250,7 @@ def check_context(data: Shards, config: ModelConfig) -> None:
 
 def _planned(asked: Preset, data: Shards, device: torch.device, tell: Progress) -> tuple[Preset, Sequence[str]]:
     """Pick the sizes of a preset that leaves them to the text, the time and the machine, and say why."""
-    if not planning.is_needed(asked):
+    if not planning.is_needed(asked, data):
         return asked, ()
     tell.now("plan: measuring how fast this machine is …")
     found = planning.plan(asked, data, device)

@@ -8,13 +8,13 @@ not help any more, the training ends before its time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from hornbook.model.build import build
-from hornbook.presets import Preset
+from hornbook.presets import Preset, find_preset
 from hornbook.text.shards import Shards
 from hornbook.training.budget import time_step
 from hornbook.training.devices import choose_dtype
@@ -84,10 +84,11 @@ def plan(asked: Preset, data: Shards, device: torch.device) -> Plan:
     return Plan({name: value for name, value in settings.items() if name not in asked.changes}, tuple(why))
 
 
-def is_needed(asked: Preset) -> bool:
+def is_needed(asked: Preset, data: Shards) -> bool:
     """Say whether there is anything to be picked."""
     left = [name for name in PICKED if f"model.{name}" not in asked.changes]
-    return asked.planned and asked.recipe.minutes is not None and bool(left)
+    is_gpt = asked.model_config(vocab_size=2).kind == "gpt"
+    return asked.planned and is_gpt and asked.recipe.minutes is not None and bool(left) and len(data.train) > 1
 
 
 def as_it_is(asked: Preset) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def measure(asked: Preset, data: Shards, device: torch.device) -> float:
     """Return how many units a second a model of middle size is trained with."""
     n_layer, n_embd, block_size, batch_size = MIDDLE
     block_size = min(block_size, len(data.train) - 1)
-    middle = replace(asked, changes={}).changed(sized(n_layer, n_embd, block_size, batch_size))
-    config = replace(middle.model_config(data.tokenizer.vocab_size), n_hidden=None, n_kv_head=None)
+    middle = find_preset(asked.name).changed(sized(n_layer, n_embd, block_size, batch_size))
+    config = middle.model_config(data.tokenizer.vocab_size)
     dtype = choose_dtype(middle.recipe.dtype, device, config)
     task = Task(build(config).to(device), block_size, data, middle.recipe, 1, 0, dtype)
     return batch_size * block_size / time_step(task, SECONDS)

@@ -33,7 +33,13 @@ def make_app() -> cyclopts.App:
 def run(words: list[str]) -> int:
     """Do what the words say and return the exit code: 0, or 2 after one line on what can't be done."""
     set_up()
-    if words[:1] in (["train"], ["plan"], ["compare"], ["prepare"], ["evaluate"]):  # cyclopts would take "-" for an option
+    if words[:1] in (
+        ["train"],
+        ["plan"],
+        ["compare"],
+        ["prepare"],
+        ["evaluate"],
+    ):  # cyclopts would take "-" for an option
         words = ["/dev/stdin" if word == "-" else word for word in words]
     try:
         make_app()(
