@@ -480,7 +480,7 @@ def forward_and_backward(part):
 
 print()
 for core in (MatmulCore, FusedCore):
-    batched = Attention(config, "batched", core)
+    batched = Attention(config, "batched", core=core)
     batched.load_state_dict(modular.state_dict())
     pairs = list(zip(forward_and_backward(modular), forward_and_backward(batched), strict=True))
     print(f"{core.__name__}: out and back, they differ by {[f'{(a - b).abs().max():.0e}' for a, b in pairs]}")

@@ -22,10 +22,10 @@ def test_two_variants(hornbook, desk):
     assert png.with_suffix(".svg").exists()
     listed = hornbook("runs", "runs/compare")
     assert listed.out.count(" done ") == 4
-    again = hornbook("compare", "--vary", "model.mlp=relu,nothing", *SMALL, "model.n_layer=1", "--json")
+    again = hornbook("compare", "--vary", "model.mlp=relu2,nothing", *SMALL, "model.n_layer=1", "--json")
     assert again.code == 0
     assert again.err.count(", kept from before") == 4
-    assert [result["name"] for result in again.json["results"]] == ["A mlp=relu", "B mlp=nothing"]
+    assert [result["name"] for result in again.json["results"]] == ["A mlp=relu2", "B mlp=nothing"]
     assert [trial["seed"] for trial in again.json["results"][1]["trials"]] == [1, 2]
 
 

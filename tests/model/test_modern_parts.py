@@ -9,10 +9,11 @@ from torch.nn import functional as F
 from hornbook.errors import UsageError
 from hornbook.model.build import build, finder
 from hornbook.model.cache import NO_CACHE, Cache
+from hornbook.model.config import MOST_ROWS
 from hornbook.model.gpt import CappedLinear
 from hornbook.model.mlp import SquaredReLU, SwiGLU
 from hornbook.model.norm import HeadNorm, RMSNorm
-from hornbook.model.pairs import MOST_ROWS, HashedPairs, make_pairs
+from hornbook.model.pairs import HashedPairs, make_pairs
 from hornbook.model.positions import Rotary
 from hornbook.model.weights import get_weights, load_weights
 

@@ -216,4 +216,4 @@ def test_looking_imports_nothing_heavy():
         "print([m for m in ('torch', 'numpy', 'matplotlib', 'safetensors') if m in sys.modules])\n"
         "print(len([m for m in sys.modules if m.startswith('hornbook.runs.')]))"
     )
-    assert in_a_process(code).communicate()[0].splitlines() == ["[]", "11"]
+    assert in_a_process(code).communicate()[0].splitlines() == ["[]", "12"]

@@ -19,6 +19,7 @@ TINY |= {
     "recipe.dtype": "float32",
     "text.tokenizer": "characters",
 }
+TINY |= {"model.attention": "fused", "model.norm": "layernorm-nobias", "model.bias_qkv": True}
 
 
 def scatter(model, seed=0, size=0.5):
@@ -50,7 +51,7 @@ def make_run(tmp_path_factory):
     text.write_text(KANNADA * 12, encoding="utf-8")
     made = {}
 
-    def make(preset="quick", **settings):
+    def make(preset="small", **settings):
         key = (preset, *sorted(settings.items()))
         if key not in made:
             out = folder / f"run{len(made)}"

@@ -119,7 +119,7 @@ def printed_with(part, **settings):
     """The print of a small model with a part as its MLP, run; the text; and the package's model."""
     sizes = {"n_layer": 2, "n_embd": 16, "n_head": 2, "block_size": 8, "mlp": "mine", "dropout": 0.1}
     config = ModelConfig(vocab_size=11, **{**sizes, **settings})
-    recipe = replace(PRESETS["quick"].recipe, steps=9, minutes=None, batch_size=2)
+    recipe = replace(PRESETS["nanogpt-cpu"].recipe, steps=9, minutes=None, batch_size=2)
     parts = with_parts(mlp={"mine": part})
     text = write_file(Asked(config, recipe, Given(1, "float32", "cpu", None, "ids"), parts=parts), "mine")
     names = {"__name__": "printed"}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hornbook.model.block import absent
 from hornbook.model.cache import NO_CACHE, Cache
 from hornbook.model.config import Find, ModelConfig
 from hornbook.model.dropout import Dropout
@@ -83,7 +84,7 @@ class Shared(nn.Module):
 class Attention(nn.Module):
     """Causal self-attention of H heads: three matrices, a core, a projection."""
 
-    def __init__(self, config: ModelConfig, site: str, find: Find, core: type[nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, site: str, find: Find = absent, core: type[nn.Module] = MatmulCore) -> None:
         super().__init__()
         C, D, H, G = config.n_embd, config.head_size, config.n_head, config.groups
         self.head_size = D

@@ -81,6 +81,11 @@ class Unchanged(nn.Identity):
         return x
 
 
+def absent(kind: str) -> type[nn.Module]:
+    """Find no part of any kind: what an attention that stands by itself is made with."""
+    return Unchanged
+
+
 class Nothing(nn.Module):
     """An absent branch: it adds zero to the stream."""
 

@@ -52,9 +52,6 @@ def _bare(part: type[nn.Module], *_: object) -> nn.Module:
     return part()
 
 
-ABSENT = partial(_bare, Unchanged)
-
-
 def make_bigram(config: ModelConfig, find: Find) -> nn.Module:
     """Put a table of what follows what together."""
     V = config.vocab_size
@@ -107,19 +104,19 @@ PARTS: Parts = {
         "relu2": partial(MLP, activation=SquaredReLU),
         "swiglu": SwiGLU,
         "nothing": partial(_bare, Nothing),
-        "identity": partial(_bare, nn.Identity),
+        "identity": nn.Identity,
     },
     "norm": {
         "layernorm": LayerNorm,
         "layernorm-nobias": partial(LayerNorm, bias=False),
         "rmsnorm": RMSNorm,
         "rmsnorm-nogain": partial(RMSNorm, gain=False),
-        "identity": partial(_bare, nn.Identity),
+        "identity": nn.Identity,
     },
-    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "rotary": ABSENT, "nothing": ABSENT},
-    "turn": {"rotary": Rotary, "nothing": ABSENT},
-    "qk_norm": {"rmsnorm-nogain": HeadNorm, "identity": ABSENT},
-    "pairs": {"bigram": make_pairs, "nothing": ABSENT},
+    "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "rotary": Unchanged, "nothing": Unchanged},
+    "turn": {"rotary": Rotary, "nothing": Unchanged},
+    "qk_norm": {"rmsnorm-nogain": HeadNorm, "identity": Unchanged},
+    "pairs": {"bigram": make_pairs, "nothing": Unchanged},
     "logits": {"plain": nn.Linear, "capped": CappedLinear},
 }
 

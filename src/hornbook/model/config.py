@@ -11,6 +11,7 @@ from hornbook.errors import UsageError
 Find = Callable[[str], Callable[..., Any]]
 """how a part gets the parts that it is made of: `find("norm")` is the one that the config names"""
 
+MOST_ROWS = 2**14  # of a table of pairs
 LARGEST = {
     "vocab_size": 2**24,
     "block_size": 2**24,
@@ -125,6 +126,11 @@ class ModelConfig:
     def head_size(self) -> int:
         """D: the channels of one head."""
         return self.n_embd // self.n_head
+
+    @property
+    def shares_pairs(self) -> bool:
+        """Whether there are more pairs of units than rows for them."""
+        return self.vocab_size**2 >= MOST_ROWS
 
     @property
     def turn(self) -> str:

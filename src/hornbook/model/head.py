@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hornbook.model.block import absent
 from hornbook.model.cache import NO_CACHE, Cache
 from hornbook.model.config import Find, ModelConfig
 from hornbook.model.dropout import Dropout
@@ -29,7 +30,7 @@ class Head(nn.Module):
     `site` is this attention's name in the model, `number` the head's among its heads: they say which units drop out.
     """
 
-    def __init__(self, config: ModelConfig, site: str, find: Find, number: int = 0) -> None:
+    def __init__(self, config: ModelConfig, site: str, find: Find = absent, number: int = 0) -> None:
         super().__init__()
         C, D = config.n_embd, config.head_size
         self.query = nn.Linear(C, D, bias=config.bias_qkv)

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from hornbook import chance
 from hornbook.model.cache import Cache
-from hornbook.model.config import ModelConfig
-
-MOST_ROWS = 2**14  # of a table of pairs
+from hornbook.model.config import MOST_ROWS, ModelConfig
 
 
 class Pairs(nn.Module):
@@ -41,5 +39,4 @@ class HashedPairs(Pairs):
 
 def make_pairs(config: ModelConfig, site: str) -> Pairs:
     """Give each pair a row of its own while there is room for all."""
-    every = config.vocab_size**2
-    return Pairs(config, every) if every < MOST_ROWS else HashedPairs(config, MOST_ROWS - 1)
+    return HashedPairs(config, MOST_ROWS - 1) if config.shares_pairs else Pairs(config, config.vocab_size**2)

@@ -29,9 +29,7 @@ def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Te
     """
     if tensor.dim() < 2:
         return torch.zeros_like(tensor) if name.endswith("bias") else tensor
-    if config.init_zero and name.endswith("project.weight"):
-        return torch.zeros_like(tensor)
-    if config.pairs != "nothing" and name.startswith("pairs."):
+    if (config.init_zero and name.endswith("project.weight")) or (config.pairs != "nothing" and "pairs." in name):
         return torch.zeros_like(tensor)
     writes_to_stream = name.endswith("project.weight") and config.init_scaled
     std = config.init_std / math.sqrt(2 * config.n_layer) if writes_to_stream else config.init_std

@@ -9,11 +9,8 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from numpy import multiply
 
 from hornbook.runs.files import write_again
 from hornbook.runs.folder import RunFolder
@@ -130,7 +127,7 @@ def _frame(axes: "Axes", low: float, high: float) -> None:
     axes.set_xlabel("step", color=INK)
     axes.set_ylabel("nats per character", color=INK)
     axes.yaxis.set_label_coords(-0.105, 0.5)
-    bits = axes.secondary_yaxis(-0.155, functions=(partial(multiply, 1 / math.log(2)), partial(multiply, math.log(2))))
+    bits = axes.secondary_yaxis(-0.155, functions=(_in_bits, _in_nats))
     bits.yaxis.set_major_formatter("{x:g} bits")
     dress(axes)
     for spine in bits.spines.values():
@@ -141,6 +138,14 @@ def _frame(axes: "Axes", low: float, high: float) -> None:
     bits.locator_params(axis="y", steps=[1, 2, 5, 10])  # so that the numbers stay short
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def _in_bits(nats: Any) -> Any:
+    return nats / math.log(2)
+
+
+def _in_nats(bits: Any) -> Any:
+    return bits * math.log(2)
 
 
 def dress(axes: "Axes") -> None:

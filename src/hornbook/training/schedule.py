@@ -27,9 +27,8 @@ def weight_decay_at(step: int, steps: int, recipe: Recipe) -> float:
 
 def decay_done(step: int, steps: int, recipe: Recipe) -> float:
     """Return how much of a decay lies behind update `step`: 0 at its first one, 1 one step past the last of all."""
-    begin = recipe.warmup
+    begin = max(recipe.warmup, round(recipe.hold * steps)) if recipe.hold else recipe.warmup
     if recipe.hold:
-        begin = max(begin, round(recipe.hold * steps))
         step = max(step, begin + 1)
     return (step - 1 - begin) / max(1, steps - begin)
 
