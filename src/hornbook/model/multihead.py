@@ -8,6 +8,7 @@ H heads, D head size.
 import torch
 from torch import Tensor, nn
 
+from hornbook.model.block import absent
 from hornbook.model.cache import NO_CACHE, Cache
 from hornbook.model.config import Find, ModelConfig
 from hornbook.model.head import Head
@@ -21,7 +22,7 @@ class MultiHead(nn.Module):
     holds them: what one form has learned opens in the other.
     """
 
-    def __init__(self, config: ModelConfig, site: str, find: Find) -> None:
+    def __init__(self, config: ModelConfig, site: str, find: Find = absent) -> None:
         super().__init__()
         self.heads = nn.ModuleList(Head(config, site, find, number) for number in range(config.n_head))
         if config.groups < config.n_head:  # the heads of a group have one key and one value
