@@ -37,12 +37,12 @@ def words_of(line):
         if word in ("|", ">", "&&", ";", "2>", ">>"):
             break
         words.append(word)
-    if words[:1] == ["train"] and not {"--help", "-h"} & set(words):
-        for option in ("--steps", "--minutes"):
+    if words[:1] in (["train"], ["compare"]) and not {"--help", "-h"} & set(words):
+        for option in ("--steps", "--minutes", "--seeds"):
             if option in words:
                 at = words.index(option)
                 del words[at : at + 2]
-        words += ["--steps", str(STEPS)]
+        words += ["--steps", str(STEPS), *(["--seeds", "2"] if words[0] == "compare" else [])]
     return words
 
 
@@ -55,7 +55,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(corpora, "fetch", lambda name, url=None: tmp_path / "my.txt")
     real = api.train
     short = {"steps": STEPS, "minutes": None}
-    monkeypatch.setattr(api, "train", lambda *args, **how: real(*args, **{**how, **short}))
+
+    def train(*args, **how):
+        return real(*args, **how if "recipe.steps" in (how.get("settings") or {}) else {**how, **short})
+
+    monkeypatch.setattr(api, "train", train)
     for name, preset in presets.PRESETS.items():
         recipe = replace(preset.recipe, evaluate_on=500, sample_length=20)
         tiny = replace(preset, recipe=recipe, model={**preset.model, "n_embd": 24})

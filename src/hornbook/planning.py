@@ -20,7 +20,8 @@ from hornbook.training.budget import time_step
 from hornbook.training.devices import choose_dtype
 from hornbook.training.task import Task
 
-SECONDS = 1.0  # for finding out how fast the machine is
+SECONDS = 0.7  # for finding out how fast the machine is, with each form of attention
+FORMS = ("batched", "fused")
 SIZES = (  # from how many units read: blocks, width, context, windows in a step
     (0.0, (3, 128, 64, 16)),
     (0.6e6, (4, 128, 128, 16)),
@@ -33,9 +34,9 @@ MIDDLE = SIZES[1][1]
 """the size whose speed is measured: units read are counted as if all were as costly as one of its"""
 SMALL = (2, 64, 64, 16)  # for a text that a larger one would learn by heart
 FEW, VERY_FEW = 200_000, 50_000  # units: most pairs come too rarely to learn a vector for each; even a block is large
-DROPOUT = ((20, 0.2), (10, 0.1), (5, 0.05), (0, 0.0))  # from how many times that the text is read
+DROPOUT = ((30, 0.2), (15, 0.1), (4, 0.05), (0, 0.0))  # from how many times that the text is read
 MOST_TIMES = 100  # that it is read at all
-PICKED = ("n_layer", "n_head", "n_embd", "block_size", "dropout", "pairs")
+PICKED = ("n_layer", "n_head", "n_embd", "block_size", "dropout", "pairs", "attention")
 """of the model's settings"""
 
 
@@ -54,21 +55,25 @@ def plan(asked: Preset, data: Shards, device: torch.device) -> Plan:
     """
     minutes, units = asked.recipe.minutes, len(data.train)
     assert minutes is not None
-    speed = measure(asked, data, device)
+    speeds = {form: measure(asked, form, data, device) for form in FORMS}
+    form = max(FORMS, key=lambda form: speeds[form])
+    speed, slower = speeds[form], min(speeds.values())
     read = 60 * minutes * speed
-    is_small, times = units < VERY_FEW, read / units
+    is_small = units < VERY_FEW
     n_layer, n_embd, block_size, batch_size = (
         SMALL if is_small else next(size for least, size in reversed(SIZES) if read >= least)
     )
     block_size = max(1, min(block_size, units // 8))
+    times = read * cost(*MIDDLE) / cost(n_layer, n_embd, block_size, batch_size) / units
     settings = {
         **sized(n_layer, n_embd, block_size, batch_size),
         "model.dropout": next(rate for least, rate in DROPOUT if times >= least),
         "model.pairs": "bigram" if units >= FEW else "nothing",
+        "model.attention": form,
     }
     why = [
-        f"this machine reads {speed:,.0f} {data.tokenizer.name} a second with a model of middle size, "
-        f"{read / 1e6:,.1f} million in {minutes:g} minutes: "
+        f"this machine reads {speed:,.0f} {data.tokenizer.name} a second with a model of middle size and {form} "
+        f"attention ({speed / slower:.2f} × as many as otherwise), {read / 1e6:,.1f} million in {minutes:g} minutes: "
         + (
             f"but the text has only {units:,} to learn from, which a larger model than {n_layer} blocks of width "
             f"{n_embd} would learn by heart"
@@ -97,6 +102,11 @@ def as_it_is(asked: Preset) -> dict[str, Any]:
     return {f"model.{name}": getattr(config, name) for name in PICKED} if asked.planned else {}
 
 
+def cost(n_layer: int, n_embd: int, block_size: int, batch_size: int) -> float:
+    """Return what a unit costs in the blocks of a size, up to a factor: its matrices, and the context it looks at."""
+    return n_layer * (12 * n_embd**2 + 2 * block_size * n_embd)
+
+
 def sized(n_layer: int, n_embd: int, block_size: int, batch_size: int) -> dict[str, Any]:
     """Return a size as settings; a head has 64 channels."""
     return {
@@ -108,11 +118,13 @@ def sized(n_layer: int, n_embd: int, block_size: int, batch_size: int) -> dict[s
     }
 
 
-def measure(asked: Preset, data: Shards, device: torch.device) -> float:
-    """Return how many units a second a model of middle size is trained with."""
+def measure(asked: Preset, form: str, data: Shards, device: torch.device) -> float:
+    """Return how many units a second a model of middle size is trained with, with a form of attention."""
     n_layer, n_embd, block_size, batch_size = MIDDLE
     block_size = min(block_size, len(data.train) - 1)
-    middle = find_preset(asked.name).changed(sized(n_layer, n_embd, block_size, batch_size))
+    middle = find_preset(asked.name).changed(
+        {**sized(n_layer, n_embd, block_size, batch_size), "model.attention": form}
+    )
     config = middle.model_config(data.tokenizer.vocab_size)
     dtype = choose_dtype(middle.recipe.dtype, device, config)
     task = Task(build(config).to(device), block_size, data, middle.recipe, 1, 0, dtype)

@@ -161,6 +161,7 @@ PRESETS = {
                 "n_head": 2,
                 "n_embd": 128,
                 "block_size": 128,
+                "attention": "batched",
                 "attention_dropout": 0.0,
                 "mlp": "relu2",
                 "norm": "rmsnorm-nogain",

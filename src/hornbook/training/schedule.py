@@ -21,16 +21,14 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 
 def weight_decay_at(step: int, steps: int, recipe: Recipe) -> float:
     """Return the weight decay of update `step`, whose schedule is not constant: it falls to 0 while the rate decays."""
-    done = max(0.0, decay_done(step, steps, recipe))  # before it begins, below 0
+    done = decay_done(step, steps, recipe)
     return recipe.weight_decay * DECAYS[recipe.decay_schedule](done)
 
 
 def decay_done(step: int, steps: int, recipe: Recipe) -> float:
-    """Return how much of a decay lies behind update `step`: 0 at its first one, 1 one step past the last of all."""
+    """Return how much of a decay lies behind update `step`: 0 up to its first one, 1 one step past the last of all."""
     begin = max(recipe.warmup, round(recipe.hold * steps)) if recipe.hold else recipe.warmup
-    if recipe.hold:
-        step = max(step, begin + 1)
-    return (step - 1 - begin) / max(1, steps - begin)
+    return max(0, step - 1 - begin) / max(1, steps - begin)
 
 
 def linear(done: float) -> float:

@@ -50,9 +50,8 @@ class TrainStep:
             total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.steps, self.recipe)
-            if self.recipe.optimizer == "muon":
-                group["lr"] *= group["times"]
+            rate = learning_rate(step, self.steps, self.recipe)
+            group["lr"] = rate * group["times"] if self.recipe.optimizer == "muon" else rate
             if self.recipe.decay_schedule != "constant" and group["weight_decay"]:
                 group["weight_decay"] = weight_decay_at(step, self.steps, self.recipe)
         self.optimizer.step()
