@@ -468,7 +468,7 @@ KINDS = {
         "step-",
     ),
     "weights: NaN": (tensors(W, number(TOKENS, NAN)), W),
-    "weights: infinity": (tensors(W, number("head.bias", -INF, 3)), W),
+    "weights: infinity": (tensors(W, number("head.weight", -INF, 3)), W),
     # the optimizer's memory and the state: training looks at them
     "optimizer: NaN": (tensors("optimizer.safetensors", number(MOMENT, NAN)), "optimizer.safetensors"),
     "optimizer: negative squares": (tensors("optimizer.safetensors", number(MOMENT + "_sq", -1.0)), "step-"),
