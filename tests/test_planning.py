@@ -98,7 +98,7 @@ def test_a_plan_is_what_the_training_then_does(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(planning, "measure", lambda *_: 50_000.0)
     text = tmp_path / "a.txt"
     text.write_text("Was it a cat I saw? No lemon, no melon.\n" * 100, encoding="utf-8")
-    asked = {"recipe.evaluate_on": 100, "recipe.sample_length": 3, "recipe.minutes": 0.2}
+    asked = {"recipe.evaluate_on": 100, "recipe.sample_length": 3, "recipe.minutes": 0.05}
     found = api.plan(text, settings=asked)
     told = capsys.readouterr().out
     assert all(f"plan: {line}" in told for line in found["why"])
