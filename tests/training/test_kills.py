@@ -91,7 +91,7 @@ def test_killed_now_and_then_a_run_ends_in_the_same_bytes(survives, variant):
 
 @pytest.mark.slow
 def test_killed_at_every_moment_a_run_ends_in_the_same_bytes(survives):
-    assert everywhere(survives, "accumulation and dropout") > 500
+    assert everywhere(survives, "accumulation and dropout") > 300
 
 
 @pytest.mark.slow
