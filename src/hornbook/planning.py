@@ -64,7 +64,7 @@ def plan(asked: Preset, data: Shards, device: torch.device) -> Plan:
         SMALL if is_small else next(size for least, size in reversed(SIZES) if read >= least)
     )
     block_size = max(1, min(block_size, units // 8))
-    times = read * cost(*MIDDLE) / cost(n_layer, n_embd, block_size, batch_size) / units
+    times = read * cost(*MIDDLE[:3]) / cost(n_layer, n_embd, block_size) / units
     settings = {
         **sized(n_layer, n_embd, block_size, batch_size),
         "model.dropout": next(rate for least, rate in DROPOUT if times >= least),
@@ -102,7 +102,7 @@ def as_it_is(asked: Preset) -> dict[str, Any]:
     return {f"model.{name}": getattr(config, name) for name in PICKED} if asked.planned else {}
 
 
-def cost(n_layer: int, n_embd: int, block_size: int, batch_size: int) -> float:
+def cost(n_layer: int, n_embd: int, block_size: int) -> float:
     """Return what a unit costs in the blocks of a size, up to a factor: its matrices, and the context it looks at."""
     return n_layer * (12 * n_embd**2 + 2 * block_size * n_embd)
 

@@ -13,6 +13,8 @@ from hornbook.cli import VERBS
 from hornbook.cli.console import set_up
 from hornbook.errors import UsageError, is_out_of_memory, one_line
 
+READERS = ("train", "plan", "compare", "prepare", "evaluate")  # verbs that "-" is a text for
+
 
 def make_app() -> cyclopts.App:
     """Make the command line; a verb's file is imported when the verb is used."""
@@ -33,13 +35,7 @@ def make_app() -> cyclopts.App:
 def run(words: list[str]) -> int:
     """Do what the words say and return the exit code: 0, or 2 after one line on what can't be done."""
     set_up()
-    if words[:1] in (
-        ["train"],
-        ["plan"],
-        ["compare"],
-        ["prepare"],
-        ["evaluate"],
-    ):  # cyclopts would take "-" for an option
+    if words and words[0] in READERS:  # cyclopts would take "-" for an option
         words = ["/dev/stdin" if word == "-" else word for word in words]
     try:
         make_app()(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json, whole
+from hornbook.cli.options import Json, check_words, whole
 from hornbook.cli.output import print_json, stream_to_tell
 
 VARY = "NAME=VALUE,VALUE,…: a variant for each value, or for each combination of several --vary."
@@ -43,14 +43,12 @@ def compare(
     """
     tell = stream_to_tell(json)
     print("loading PyTorch …", file=tell, flush=True)
-    from hornbook.errors import UsageError
     from hornbook.lab import table
     from hornbook.lab.compare import compare as compare_variants
     from hornbook.settings import parse_pairs
 
-    for name, words in (("--set", set_), ("--vary", vary)):
-        if words == []:
-            raise UsageError(f"{name} needs at least one NAME=VALUE, such as model.n_layer=8.")
+    check_words("--set", set_)
+    check_words("--vary", vary)
     found = compare_variants(
         *variants,
         text=text,

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from hornbook.errors import UsageError
+
 
 def whole(kind: Any, tokens: Sequence[Any]) -> int:
     """Read a whole number; 1.5 is none, and is not rounded."""
@@ -13,6 +15,12 @@ def whole(kind: Any, tokens: Sequence[Any]) -> int:
         return int(word)
     except ValueError:
         raise ValueError(f"{word!r} is not a whole number.") from None
+
+
+def check_words(option: str, words: Sequence[str] | None) -> None:
+    """Raise `UsageError` for an option that stands there without any settings."""
+    if words == []:
+        raise UsageError(f"{option} needs at least one NAME=VALUE, such as model.n_layer=8.")
 
 
 TOKENIZER = "What a unit is: characters, graphemes, aksharas (letters as a reader sees them), bytes, bpe, or auto."

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import Json, whole
+from hornbook.cli.options import Json, check_words, whole
 from hornbook.cli.output import print_json, stream_to_tell
 from hornbook.cli.train import SET
 
@@ -37,11 +37,11 @@ def plan(
     from hornbook import api
     from hornbook.settings import parse_pairs
 
-    settings = parse_pairs(set_ or [])
+    check_words("--set", set_)
     found = api.plan(
         text or None,
         preset,
-        settings=settings,
+        settings=parse_pairs(set_ or []),
         config=config,
         steps=steps,
         minutes=minutes,

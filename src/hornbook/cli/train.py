@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hornbook.cli.options import TOKENIZER, Json, Seed, VocabSize, whole
+from hornbook.cli.options import TOKENIZER, Json, Seed, VocabSize, check_words, whole
 from hornbook.cli.output import print_json, stream_to_tell
 
 SET = "NAME=VALUE: settings to change; `hornbook presets NAME` lists them."
@@ -43,11 +43,9 @@ def train(
     tell = stream_to_tell(json)
     print("loading PyTorch …", file=tell, flush=True)
     from hornbook import api, story
-    from hornbook.errors import UsageError
     from hornbook.settings import parse_pairs
 
-    if set_ == []:
-        raise UsageError("--set needs at least one NAME=VALUE, such as model.n_layer=8.")
+    check_words("--set", set_)
     run = api.train(
         text or None,
         preset,

@@ -82,7 +82,7 @@ def outer_class(forest: Trees) -> bool:
         init = trees.body_of(node)[0] if isinstance(node, ast.ClassDef) and len(trees.body_of(node)) == 1 else None
         if not calls or not isinstance(init, ast.FunctionDef) or len(init.args.args) > 1 or len(init.body) > 1:
             continue
-        made = trees.result_of(init) or getattr(init.body[0], "value", None)
+        made = trees.result_of(init)
         if isinstance(made, ast.Call) and ast.unparse(made.func) == "super().__init__":
             for owner, call in calls:
                 new = ast.Call(copy.deepcopy(node.bases[0]), copy.deepcopy(made.args), copy.deepcopy(made.keywords))
