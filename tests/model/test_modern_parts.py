@@ -12,7 +12,7 @@ from hornbook.model.cache import NO_CACHE, Cache
 from hornbook.model.config import MOST_ROWS
 from hornbook.model.gpt import CappedLinear
 from hornbook.model.mlp import SquaredReLU, SwiGLU
-from hornbook.model.norm import HeadNorm, RMSNorm
+from hornbook.model.norm import HeadNorm, RMSNorm, Unscaled
 from hornbook.model.pairs import HashedPairs, make_pairs
 from hornbook.model.positions import Rotary
 from hornbook.model.weights import get_weights, load_weights
@@ -46,6 +46,12 @@ def test_rms_norm_is_its_formula(tiny):
     heads = HeadNorm(tiny(), "here")
     assert not list(heads.parameters())
     torch.testing.assert_close(heads(drawn(2, 3, 5, 4)), rms(drawn(2, 3, 5, 4)), rtol=0, atol=1e-12)
+
+
+def test_unscaled_queries_and_keys_undo_the_division():
+    q, k = drawn(2, 3, 5, 16), drawn(2, 3, 5, 16, seed=1)
+    scores = Unscaled()(q) @ Unscaled()(k).transpose(2, 3) / math.sqrt(16)
+    torch.testing.assert_close(scores, q @ k.transpose(2, 3), rtol=0, atol=1e-12)
 
 
 def test_the_new_mlps_are_their_formulas(tiny, scatter):

@@ -37,7 +37,7 @@ from hornbook.model.gpt import GPT, CappedLinear
 from hornbook.model.head import Head
 from hornbook.model.mlp import MLP, SquaredReLU, SwiGLU
 from hornbook.model.multihead import MultiHead
-from hornbook.model.norm import HeadNorm, LayerNorm, RMSNorm
+from hornbook.model.norm import HeadNorm, LayerNorm, RMSNorm, Unscaled
 from hornbook.model.pairs import make_pairs
 from hornbook.model.positions import Learned, Rotary, Sinusoidal
 
@@ -115,7 +115,7 @@ PARTS: Parts = {
     },
     "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "rotary": Unchanged, "nothing": Unchanged},
     "turn": {"rotary": Rotary, "nothing": Unchanged},
-    "qk_norm": {"rmsnorm-nogain": HeadNorm, "identity": Unchanged},
+    "qk_norm": {"rmsnorm-nogain": HeadNorm, "unscaled": partial(_bare, Unscaled), "identity": Unchanged},
     "pairs": {"bigram": make_pairs, "nothing": Unchanged},
     "logits": {"plain": nn.Linear, "capped": CappedLinear},
 }

@@ -56,7 +56,7 @@ class ModelConfig:
     attention: str = "fused"
     """head, heads, batched, fused, or nothing"""
     qk_norm: str = "identity"
-    """what is done to the size of queries and keys: identity, or rmsnorm-nogain"""
+    """what is done to the size of queries and keys: identity, rmsnorm-nogain; unscaled undoes the division by √D"""
     mlp: str = "gelu"
     """relu, gelu, relu2, swiglu, nothing or identity"""
     norm: str = "layernorm"

@@ -1,6 +1,6 @@
 """Norms: bring each place's vector to one size, whatever was added to it before. Shapes: C channels, D head size."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from hornbook.model.config import ModelConfig
 
@@ -26,3 +26,11 @@ class HeadNorm(nn.RMSNorm):
 
     def __init__(self, config: ModelConfig, site: str) -> None:
         super().__init__(config.head_size, EPSILON, False)
+
+
+class Unscaled(nn.Module):
+    """Queries and keys, each times D^¼: that undoes the attention's division by √D, to see what it is for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, T, D) -> (…, T, D)."""
+        return x * x.shape[-1] ** 0.25
