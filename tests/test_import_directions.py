@@ -33,7 +33,8 @@ MAY_IMPORT |= {
     "run": TRAINED | {"settings"},
     "story": TRAINED | {"run"},
     "planning": TRAINED | {"settings", "presets"},
-    "api": TRAINED | {"settings", "presets", "run", "story", "planning"},
+    "forecast": set(),
+    "api": TRAINED | {"settings", "presets", "run", "story", "planning", "forecast"},
 }
 OPENED = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT |= dict.fromkeys(PEOPLE, OPENED)

@@ -13,6 +13,7 @@ import torch
 
 from hornbook import planning, story
 from hornbook.errors import UsageError, nearest
+from hornbook.forecast import Forecast, forecast
 from hornbook.model.build import build
 from hornbook.model.config import ModelConfig
 from hornbook.model.count import count, count_config, total
@@ -93,7 +94,8 @@ def plan(
     """Say what `train` would do with the same words, and why, and train nothing but a few steps to find out.
 
     Returns it as plain data: "why" (a line each), "model" and "recipe" (all settings), "steps", "parameters", "memory"
-    (bytes, estimated on the large side), "landmarks" (losses to compare with, in nats a character).
+    (bytes, estimated on the large side), "landmarks" (losses to compare with, in nats a character), "expected" (such a
+    loss, with "low" and "high"; None where nothing is known: of other presets, and of what was not picked).
     Raises `UsageError` for what can't be done.
     """
     tell = teller(progress)
@@ -101,7 +103,7 @@ def plan(
     where = choose_device(device)
     try:
         source, text_settings = find_text(asked.source if text is None else text, asked.text, tell)
-        task, asked, why = _decide(source, replace(asked, text=text_settings), 1, where, tell)
+        task, asked, why, expected = _decide(source, replace(asked, text=text_settings), 1, where, tell)
     finally:
         tell.clear()
     model = asked.model_config(task.shards.tokenizer.vocab_size)
@@ -115,6 +117,7 @@ def plan(
         "parameters": total(count(task.model)),
         "memory": memory,
         "landmarks": dict(task.landmarks),
+        "expected": asdict(expected) if expected else None,
     }
 
 
@@ -208,7 +211,7 @@ def _train(
 
 def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: torch.device, tell: Progress) -> Task:
     """Turn what was asked into a task, tell about it, and write it into the run's folder."""
-    task, asked, _ = _decide(source, asked, seed, device, tell)
+    task, asked, *_ = _decide(source, asked, seed, device, tell)
     config = asked.model_config(task.shards.tokenizer.vocab_size)
     tell.say(f"the run is {folder.path}")
     _write_down(source, asked, task, config, folder)
@@ -217,8 +220,11 @@ def _begin(source: Source, asked: Preset, folder: RunFolder, seed: int, device: 
 
 def _decide(
     source: Source, asked: Preset, seed: int, device: torch.device, tell: Progress
-) -> tuple[Task, Preset, Sequence[str]]:
-    """Turn what was asked into a task, and tell about it; return also all settings, and why they were picked."""
+) -> tuple[Task, Preset, Sequence[str], Forecast | None]:
+    """Turn what was asked into a task, and tell about it.
+
+    Return also all settings, why they were picked, and what loss is to be expected.
+    """
     data = prepare_text(source, asked, tell)
     asked, why = _planned(asked, data, device, tell)
     if asked.recipe.random_batches:
@@ -236,7 +242,12 @@ def _decide(
         + f"; {task.dtype} on {device.type}, threads: {torch.get_num_threads()}"
     )
     tell.say(f"loss, in nats a character, lower is better; to compare: {landmarks.told(task.landmarks)}")
-    return task, asked, why
+    expected = None
+    if why and planning.is_all_picked(asked):
+        expected = forecast(task.landmarks, task.steps * asked.recipe.batch_size * config.block_size)
+    if expected:
+        tell.say(f"plan: {expected}")
+    return task, asked, why, expected
 
 
 def check_context(data: Shards, config: ModelConfig) -> None:

@@ -36,6 +36,8 @@ SMALL = (2, 64, 64, 16)  # for a text that a larger one would learn by heart
 FEW, VERY_FEW = 200_000, 50_000  # units: most pairs come too rarely to learn a vector for each; even a block is large
 DROPOUT = ((30, 0.2), (15, 0.1), (4, 0.05), (0, 0.0))  # from how many times that the text is read
 MOST_TIMES = 100  # that it is read at all
+CHANGE_NO_LOSS = ("minutes", "dtype", "evaluate_on", "evaluate_every", "sample_length", "random_batches", "keep_every")
+"""of the recipe's settings: to speak of"""
 PICKED = ("n_layer", "n_head", "n_embd", "block_size", "dropout", "pairs", "attention")
 """of the model's settings"""
 
@@ -94,6 +96,11 @@ def is_needed(asked: Preset, data: Shards) -> bool:
     left = [name for name in PICKED if f"model.{name}" not in asked.changes]
     is_gpt = asked.model_config(vocab_size=2).kind == "gpt"
     return asked.planned and is_gpt and asked.recipe.minutes is not None and bool(left) and len(data.train) > 1
+
+
+def is_all_picked(asked: Preset) -> bool:
+    """Say whether nothing that decides the loss was asked for otherwise, but for the text and the time."""
+    return all(name.startswith("text.") or name.removeprefix("recipe.") in CHANGE_NO_LOSS for name in asked.changes)
 
 
 def as_it_is(asked: Preset) -> dict[str, Any]:
