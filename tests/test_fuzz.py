@@ -77,6 +77,7 @@ FOUND = {
     "a control in the name of a part": ("pairs", b"model.block=\x1b[31m"),
     "a mark of direction in a setting": ("toml", '[model]\nattention = "\u202e"\n'.encode()),
     "a line end in a table's name": ("toml", b'"a\\nb" = 1\n'),
+    "more combinations than there is memory for": ("command", b"compare\0--vary" + b"\0model.n_embd=32,64" * 60),
     "a setting of thousands of digits": ("pairs", b"text.min_count=" + b"1" * 4_000),
     "a size of thousands of hexadecimal digits": ("toml", b"[model]\nn_layer = 0x" + b"f" * 4_000),
     "a rate of thousands of hexadecimal digits": ("toml", b"[recipe]\nlearning_rate = 0x" + b"f" * 4_000),
