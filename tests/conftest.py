@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import signal
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -17,3 +18,19 @@ def one_thread():
     only when they had the same number of threads.
     """
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def in_folder(tmp_path_factory):
+    """Work in a folder of its own that holds a text, my.txt; what is cached stays there."""
+
+    @contextmanager
+    def work_in(text):
+        folder = tmp_path_factory.mktemp("shelf")
+        (folder / "my.txt").write_text(text, encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("HORNBOOK_CACHE", str(folder / "cache"))
+            yield folder
+
+    return work_in
