@@ -3,11 +3,21 @@
 import signal
 from contextlib import contextmanager
 
+import hypothesis
 import pytest
 import torch
 
 # In the background of a script Ctrl-C is ignored, and would be by all that the tests start, and wait for.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes by the clock says how busy the machine is.
+hypothesis.settings.register_profile("hornbook", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("hornbook")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Run tests that were asked for by name in this process, at once; for the others, let xdist count the cores."""
+    return 0 if all("::" in word for word in config.args) else None
 
 
 @pytest.fixture(autouse=True, scope="session")
