@@ -139,6 +139,11 @@ def test_no_more_texts_are_drawn_at_once_than_memory_holds(readers):
         assert fuzz.attempt(readers("command").one, data) == ("refused", None)
 
 
+def test_a_comparison_may_go_into_a_folder_whose_name_is_no_text(readers):
+    data = b"compare\0bigram\0bigram,recipe.warmup=1\0--text\0my.txt\0--steps\x009\0--out\0\xe3"
+    assert fuzz.attempt(readers("command").one, data) == ("done", None)
+
+
 def test_a_rate_in_quotes_is_told_as_a_number(readers):
     fuzzer = readers("config")
     data, times = re.subn(rb'"learning_rate": ([0-9.]+)', rb'"learning_rate": "\1"', fuzzer.corpus[0], count=1)
