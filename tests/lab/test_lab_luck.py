@@ -30,13 +30,9 @@ POOL, COMPARISONS = 1_200, 200  # so that with three seeds no run serves twice
 
 
 @pytest.fixture(scope="module")
-def losses(tmp_path_factory):
+def losses(in_folder):
     """The losses of a pool of runs that differ in nothing but their seed, as `compare` reads them off."""
-    folder = tmp_path_factory.mktemp("pool")
-    (folder / "my.txt").write_text(TEXT, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("HORNBOOK_CACHE", str(folder / "cache"))
+    with in_folder(TEXT), pytest.MonkeyPatch.context() as patch:
         patch.setattr(api.picture, "draw", lambda folder, *losses, **more: folder.png_path.touch())
         patch.setattr(os, "fsync", lambda file: None)
         patch.setattr(saving, "NICE", 0)

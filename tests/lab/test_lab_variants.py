@@ -118,3 +118,9 @@ def test_any_words_make_variants_of_different_names_or_a_usage_error(words, vary
 
 def test_units_may_differ():
     assert len(read("quick", "text.tokenizer=bytes", "text.tokenizer=bpe,text.vocab_size=300", "text.rare=bytes")) == 4
+
+
+def test_too_many_combinations_are_refused_before_they_are_written_out():
+    rows = [f"model.{name}={','.join('1234567')}" for name in ("n_layer", "n_head", "n_embd")] * 9
+    with pytest.raises(UsageError, match=rf"^{7**27:,} variants are too many for one table: compare 26 at most\.$"):
+        read_variants([], rows, "quick", {})

@@ -569,7 +569,11 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "texts"
 
 
-@pytest.mark.parametrize("data", [b"", "ಕನ್ನಡ\n".encode(), gzip.compress("ಕನ್ನಡ\n".encode()), b"a" * 3_000_000])
+@pytest.mark.parametrize(
+    "data",
+    [b"", "ಕನ್ನಡ\n".encode(), gzip.compress("ಕನ್ನಡ\n".encode()), b"a" * 3_000_000],
+    ids=["nothing", "text", "packed", "long"],  # else by its bytes; and what is packed says when
+)
 def test_standard_input_is_kept_and_found_again(cache, tmp_path, write, monkeypatch, data):
     monkeypatch.setattr("sys.stdin", Stream(data))
     source = resolve(["-"])

@@ -28,7 +28,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.count import count_config, total
 from hornbook.run import Run, Texts
 from hornbook.runs import environment, log
-from hornbook.runs.files import naming, to_json
+from hornbook.runs.files import encode, naming, to_json
 from hornbook.runs.folder import RUNS, RunFolder, file_name
 from hornbook.text import shards
 from hornbook.text.shards import Shards
@@ -198,7 +198,7 @@ class _Bench:
             self.tell.say(f"{where}: {came_out}{left}")
         results = [self._result(i, trials[i], trials[0]) for i in trials]
         names = " ".join(trial.path for i in trials for trial in trials[i])
-        stem = self.out / f"compare-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
+        stem = self.out / f"compare-{hashlib.sha256(encode(names)).hexdigest()[:8]}"
         pictures = tuple(f"{stem}.{kind}" for kind in ("svg", "png"))
         found = Comparison(self.source.label, self.unit, seeds, target, tuple(results), pictures)
         picture.draw(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,15 @@ def read_variants(words: Sequence[Word], vary: Iterable[str], preset: str, commo
     settings of all. Raises `UsageError` for fewer than two variants, for equal ones, and for too many for a table.
     """
     rows = [[f"{name}={value}" for value in values] for name, values in map(_values, vary)]
-    words = [*words, *([",".join(row) for row in product(*rows)] if rows else [])]
-    if len(words) < 2:
+    many = len(words) + (prod(len(row) for row in rows) if rows else 0)
+    if many < 2:
         raise UsageError(
             "a comparison needs two variants at least, such as quick model.mlp=nothing; --vary model.n_embd=32,64 "
             "makes a row of them."
         )
-    if len(words) > len(LETTERS):
-        raise UsageError(f"{len(words):,} variants are too many for one table: compare {len(LETTERS)} at most.")
+    if many > len(LETTERS):
+        raise UsageError(f"{many:,} variants are too many for one table: compare {len(LETTERS)} at most.")
+    words = [*words, *(",".join(row) for row in product(*rows) if row)]
     read = [_read(word, preset, common) for word in words]
     one_preset = len({said[0] for _, said in read}) == 1
     variants = [
