@@ -159,7 +159,7 @@ def test_resuming_what_is_done_changes_nothing(tiny_task, new_folder, silent, co
 
 def test_a_damaged_newest_checkpoint_is_stepped_over(tiny_task, new_folder, silent, content, whole, monkeypatch):
     folder, lines = new_folder(), []
-    monkeypatch.setattr(checkpoints, "prune", lambda folder, keep: None)
+    monkeypatch.setattr(checkpoints, "prune", lambda *words: None)
     loop.fit(tiny_task(), folder, silent)
     monkeypatch.undo()
     weights = folder.checkpoints_path / "step-00000006" / "weights.safetensors"
@@ -191,12 +191,13 @@ def test_a_disk_that_fills_up(tiny_task, new_folder, silent, content, whole, mon
     """The error goes on to the user, the older checkpoint is whole, and with more room the run comes out the same."""
     folder, real, tried = new_folder(), checkpoints.write_new, []
 
-    def write_new(path, data):
+    def write_new(path, *pieces):
         tried.append(path.stem)
         if tried.count(failing) > save and path.stem == failing:
+            data = b"".join(map(bytes, pieces))
             path.write_bytes(data[: len(data) // 2])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        real(path, data)
+        real(path, *pieces)
 
     monkeypatch.setattr(checkpoints, "write_new", write_new)
     with pytest.raises(OSError, match="No space left") as caught:
