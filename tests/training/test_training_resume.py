@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 from contextlib import contextmanager
@@ -174,6 +175,30 @@ def test_a_damaged_newest_checkpoint_is_stepped_over(tiny_task, new_folder, sile
     assert lines[1] == "going on from step 3 of 6"
     found = content(folder.path)
     assert all(found[name] == data for name, data in whole.items())
+
+
+def test_a_log_that_was_changed_is_told_of_and_one_without_a_seal_is_not(tiny_task, new_folder, silent):
+    lines = []
+
+    class Heard(type(silent)):
+        def say(self, text):
+            lines.append(text)
+
+    folder = new_folder()
+    loop.fit(tiny_task(), folder, silent)
+    whole = folder.log_path.read_bytes()
+    for changed in (re.sub(rb'("gradient_norm": \d\.)(.)', lambda m: m[1] + b"%d" % (9 - int(m[2])), whole), whole):
+        folder.log_path.write_bytes(changed)
+        loop.fit(tiny_task(), folder, Heard())
+    said = f"{folder.log_path} is not as it was when the checkpoint was saved: "
+    assert [line.removeprefix(said) for line in lines] == [
+        "going on from step 6 of 6",
+        "what it says of the steps before may be wrong",
+        "going on from step 6 of 6",
+    ]
+    assert log.changed_since(folder.log_path, {"step": 6}) == ""
+    for hostile in ("1", -1, True, 10**30, None, [2]):
+        log.changed_since(folder.log_path, {"log_bytes": hostile, "log_sha256": hostile})
 
 
 def test_if_no_checkpoint_is_whole_it_does_not_begin_anew_in_silence(tiny_task, new_folder, silent):

@@ -19,6 +19,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from hornbook.errors import UsageError
+from hornbook.runs import log
 from hornbook.runs.files import (
     HELD,
     MOST_JSON,
@@ -166,16 +167,21 @@ def latest(folder: RunFolder, report: Callable[[str], None]) -> Checkpoint:
 
 
 def verify_all(folder: RunFolder) -> dict[str, str]:
-    """Read and hash every checkpoint; return what is wrong with each by its name, "" where it is whole."""
-    faults = {}
+    """Read and hash every checkpoint; return what is wrong with each by its name, "" where it is whole.
+
+    Where the log is not the one that the newest whole one was saved with, that stands behind them.
+    """
+    faults, changed = {}, ""
     for path in _paths(folder):
         try:
-            Checkpoint.open(path).verify()
+            checkpoint = Checkpoint.open(path)
+            checkpoint.verify()
+            changed = log.changed_since(folder.log_path, checkpoint.state())
             faults[path.name] = ""
         except UsageError as error:
             if path.exists():  # a training may have removed it meanwhile
                 faults[path.name] = str(error)
-    return faults
+    return faults | ({folder.log_path.name: changed} if changed else {})
 
 
 def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpoint:

@@ -74,6 +74,8 @@ class _Loop:
             return -1  # nothing has happened yet, not even the first look
         saved = checkpoints.latest(self.folder, self.progress.say)
         self.progress.say(f"going on from step {saved.step:,} of {self.task.steps:,}")
+        if changed := log.changed_since(self.folder.log_path, saved.state()):
+            self.progress.say(changed)
         with naming(saved.path):
             load_weights(self.task.model, saved.weights())
             memory = saved.optimizer()
@@ -178,11 +180,12 @@ class _Loop:
             with self.average.shown():
                 weights = self._copied(get_weights(self.task.model))
             step, best = self.step, log.best(self.looks)["step"]
+            state = {"step": step, **self.log.seal()}
 
             def write() -> None:
                 self.log.sync()  # a checkpoint never knows of a step that the log does not
                 self.times.sync()
-                saved = checkpoints.save(self.folder, step, weights, memory, {"step": step})
+                saved = checkpoints.save(self.folder, step, weights, memory, state)
                 checkpoints.prune(self.folder, lambda old: old in (step, best) or self._is_kept(old), saved)
 
             self.saver.start(write)
