@@ -371,9 +371,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     ("number", "moment"),
     [(signal.SIGINT, "step 14"), (signal.SIGTERM, "step 20"), (signal.SIGINT, "look 10"), (signal.SIGTERM, "look 0")],
 )
+@pytest.mark.parametrize("read_every", [60.0, -1.0])  # the losses wait to be fetched, or have been
 def test_a_signal_stops_after_the_step_with_all_saved(
-    train, tmp_path, uninterrupted, content, monkeypatch, number, moment
+    train, tmp_path, uninterrupted, content, monkeypatch, number, moment, read_every
 ):
+    monkeypatch.setattr(loop, "READ_EVERY", read_every)
     what, _, when = moment.partition(" ")
     step, look = TrainStep.__call__, Task.look
 

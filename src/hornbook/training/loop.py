@@ -49,7 +49,7 @@ class _Loop:
         self.optimizer = make_optimizer(task.model, task.recipe)
         self.train_step = TrainStep(task.model, self.optimizer, task.recipe, task.steps, task.seed, task.dtype)
         self.average = self.train_step.average  # what is looked at and saved as the weights, where there is any
-        self.step = self._restore()
+        self.step = self.saved = self._restore()
         for path in (folder.log_path, folder.times_path):
             log.truncate_after(path, self.step)
         records = log.read(folder.log_path)
@@ -100,7 +100,7 @@ class _Loop:
                 elif self._is_kept(self.step) or time.monotonic() - self.saved_at > SAVE_EVERY:
                     self._save()
                 self._show()
-            if self.losses:
+            if self.step > self.saved:
                 self._save()
             self.progress.clear()
         if self.finished:
@@ -189,7 +189,7 @@ class _Loop:
                 checkpoints.prune(self.folder, lambda old: old in (step, best) or self._is_kept(old), saved)
 
             self.saver.start(write)
-        self.saved_at = time.monotonic()
+        self.saved, self.saved_at = step, time.monotonic()
 
     def _copied(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return copies on the CPU, in the order in which they are read; they hold until this is asked for again."""
