@@ -3,7 +3,8 @@
     python bench/saving.py my.txt --preset shakespeare-10m
 
 The two are timed in turns, `--rounds` times. Of each save also, by CPU time, which other programs disturb less: the
-copy, for which the training stands still, and the thread that writes beside it. `--json FILE` also writes the figures.
+copy, for which the training stands still, and the thread that writes beside it; `--saves 12` measures nothing else, of
+so many saves. `--json FILE` also writes the figures.
 """
 
 import argparse
@@ -73,19 +74,24 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=30.0, help="seconds from one save to the next")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long a side of a round is")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--saves", type=int, default=0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     loop._Loop._save, loop.checkpoints.prune = measured(loop._Loop._save, loop.checkpoints.prune)  # type: ignore[method-assign]
-    a_step = seconds(asked.text, asked.preset, 4, 1e9) / 3
-    steps = max(4, round(60 * asked.minutes / a_step) + 1)
-    ratios = []
-    for number in range(asked.rounds):
-        pair = {}
-        for save_every in sorted((asked.every, 1e9), reverse=bool(number % 2)):
-            pair[save_every] = seconds(asked.text, asked.preset, steps, save_every)
-        ratios.append(pair[asked.every] / pair[1e9])
-        print(f"{steps - 1} steps: {pair[1e9]:.2f} s, with saves {pair[asked.every]:.2f} s: {ratios[-1] - 1:+.2%}")
-    print(f"median: {statistics.median(ratios) - 1:+.2%} for a save every {asked.every:g} s")
+    ratios, steps = list[float](), asked.saves
+    if asked.saves:
+        SETTINGS.update({"recipe.batch_size": 1, "recipe.accumulate": 1})
+        seconds(asked.text, asked.preset, steps, -1.0)
+    else:
+        a_step = seconds(asked.text, asked.preset, 4, 1e9) / 3
+        steps = max(4, round(60 * asked.minutes / a_step) + 1)
+        for number in range(asked.rounds):
+            pair = {}
+            for save_every in sorted((asked.every, 1e9), reverse=bool(number % 2)):
+                pair[save_every] = seconds(asked.text, asked.preset, steps, save_every)
+            ratios.append(pair[asked.every] / pair[1e9])
+            print(f"{steps - 1} steps: {pair[1e9]:.2f} s, with saves {pair[asked.every]:.2f} s: {ratios[-1] - 1:+.2%}")
+        print(f"median: {statistics.median(ratios) - 1:+.2%} for a save every {asked.every:g} s")
     a_save = statistics.median(still), statistics.median(beside)
     print(f"a save, in the median of {len(still)}: {a_save[0]:.3f} s of CPU to copy, {a_save[1]:.3f} s beside")
     if asked.json:
