@@ -415,3 +415,16 @@ def test_show_verify_reads_every_checkpoint_again(hornbook, desk):
     verified = hornbook("show", "runs/my-quick", "--verify", "--json").json["verified"]
     assert verified["step-00000004"] == ""
     assert "damaged" in verified["step-00000002"]
+
+
+def test_show_verify_notices_a_log_that_was_changed(hornbook, desk):
+    hornbook("train", "my.txt", "--steps", "4", *TINY)
+    path = desk / "runs" / "my-quick" / "log.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"step": 1,', b'"step": 2,', 1))
+    answer = hornbook("show", "runs/my-quick", "--verify")
+    said = "runs/my-quick/log.jsonl is not as it was when the checkpoint was saved: "
+    assert answer.code == 2
+    assert answer.out.splitlines()[-1].startswith(f"log.jsonl: {said}")
+    assert answer.err == f"hornbook: {said}what it says of the steps before may be wrong\n"
+    verified = hornbook("show", "runs/my-quick", "--verify", "--json").json["verified"]
+    assert (verified["step-00000004"], verified["log.jsonl"].startswith(said)) == ("", True)

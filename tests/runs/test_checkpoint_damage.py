@@ -172,6 +172,7 @@ def test_a_file_longer_than_its_manifest_says_is_not_read(folder, two, monkeypat
 
 def test_what_is_read_is_what_the_formats_own_library_reads(folder):
     from safetensors.torch import load_file
+    from safetensors.torch import save as to_bytes
 
     tensors = {
         f"{dtype}/{n}".removeprefix("torch."): (torch.arange(6).reshape(shape) % 2).to(dtype)
@@ -188,8 +189,10 @@ def test_what_is_read_is_what_the_formats_own_library_reads(folder):
     }
     tensors |= {"none": torch.zeros(0, 3), "one": torch.tensor(0.5), "bool": torch.tensor([True, False, True])}
     tensors |= {"bytes": torch.arange(7, dtype=torch.uint8), "signed": torch.arange(3, dtype=torch.int8)}
-    tensors |= {"complex": torch.tensor([1 + 2j])}
+    tensors |= {"complex": torch.tensor([1 + 2j]), 'ನದಿ "\\\n': torch.ones(1)}
     checkpoint = save(folder, 1, tensors, {}, {})
+    assert (checkpoint.path / "weights.safetensors").read_bytes() == to_bytes(tensors)
+    assert (checkpoint.path / "optimizer.safetensors").read_bytes() == to_bytes({})
     read, others = checkpoint.weights(), load_file(checkpoint.path / "weights.safetensors")
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():

@@ -1,5 +1,6 @@
 """One process at a time in a run's folder, however the one before it ended."""
 
+import errno
 import json
 import os
 import signal
@@ -111,6 +112,22 @@ def test_a_folder_that_can_not_be_written_is_told_of(tmp_path):
     said = r"file can't be written: .*; give yourself the right to, or copy it"
     with pytest.raises(UsageError, match=said), lock.hold(file):
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP], ids=errno.errorcode.get)
+def test_a_disk_that_knows_no_locks_is_told_of(tmp_path, monkeypatch, code):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has locks of another kind")
+
+    def flock(file, how):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UsageError) as caught, lock.hold(tmp_path):
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path} can't be locked, {os.strerror(code)}: the disk there knows no locks; "
+        "name an --out on another, or copy the run to one"
+    )
 
 
 def test_a_claim_ends_with_its_context(tmp_path):

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -370,6 +371,18 @@ def test_a_full_disk_leaves_nothing_behind(source, cache, tmp_path, monkeypatch,
         with pytest.raises(OSError, match="No space left"):
             prepare(source(), folder=folder)
     assert left(cache) == left(tmp_path / "ids") == []
+
+
+def test_what_a_killed_process_was_making_is_swept_after_a_day(source, cache):
+    root = cache / "ids"
+    for name, folder_age, file_age in (("dead", 2, 2), ("busy", 2, 0), ("new", 0, 2)):
+        making = root / f".making-{name:0>8}"
+        making.mkdir(parents=True)
+        (making / "train.bin").write_bytes(b"\0")
+        for path, age in ((making / "train.bin", file_age), (making, folder_age)):
+            os.utime(path, times=(time.time() - age * module.A_DAY,) * 2)
+    prepare(source())
+    assert sorted(path.name for path in root.glob(".making-*")) == [".making-00000new", ".making-0000busy"]
 
 
 def test_whoever_renames_first_wins(source, cache, monkeypatch):

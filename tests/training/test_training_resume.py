@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 from contextlib import contextmanager
@@ -159,7 +160,7 @@ def test_resuming_what_is_done_changes_nothing(tiny_task, new_folder, silent, co
 
 def test_a_damaged_newest_checkpoint_is_stepped_over(tiny_task, new_folder, silent, content, whole, monkeypatch):
     folder, lines = new_folder(), []
-    monkeypatch.setattr(checkpoints, "prune", lambda folder, keep: None)
+    monkeypatch.setattr(checkpoints, "prune", lambda *words: None)
     loop.fit(tiny_task(), folder, silent)
     monkeypatch.undo()
     weights = folder.checkpoints_path / "step-00000006" / "weights.safetensors"
@@ -174,6 +175,30 @@ def test_a_damaged_newest_checkpoint_is_stepped_over(tiny_task, new_folder, sile
     assert lines[1] == "going on from step 3 of 6"
     found = content(folder.path)
     assert all(found[name] == data for name, data in whole.items())
+
+
+def test_a_log_that_was_changed_is_told_of_and_one_without_a_seal_is_not(tiny_task, new_folder, silent):
+    lines = []
+
+    class Heard(type(silent)):
+        def say(self, text):
+            lines.append(text)
+
+    folder = new_folder()
+    loop.fit(tiny_task(), folder, silent)
+    whole = folder.log_path.read_bytes()
+    for changed in (re.sub(rb'("gradient_norm": \d\.)(.)', lambda m: m[1] + b"%d" % (9 - int(m[2])), whole), whole):
+        folder.log_path.write_bytes(changed)
+        loop.fit(tiny_task(), folder, Heard())
+    said = f"{folder.log_path} is not as it was when the checkpoint was saved: "
+    assert [line.removeprefix(said) for line in lines] == [
+        "going on from step 6 of 6",
+        "what it says of the steps before may be wrong",
+        "going on from step 6 of 6",
+    ]
+    assert log.changed_since(folder.log_path, {"step": 6}) == ""
+    for hostile in ("1", -1, True, 10**30, None, [2]):
+        log.changed_since(folder.log_path, {"log_bytes": hostile, "log_sha256": hostile})
 
 
 def test_if_no_checkpoint_is_whole_it_does_not_begin_anew_in_silence(tiny_task, new_folder, silent):
@@ -191,12 +216,13 @@ def test_a_disk_that_fills_up(tiny_task, new_folder, silent, content, whole, mon
     """The error goes on to the user, the older checkpoint is whole, and with more room the run comes out the same."""
     folder, real, tried = new_folder(), checkpoints.write_new, []
 
-    def write_new(path, data):
+    def write_new(path, *pieces):
         tried.append(path.stem)
         if tried.count(failing) > save and path.stem == failing:
+            data = b"".join(map(bytes, pieces))
             path.write_bytes(data[: len(data) // 2])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        real(path, data)
+        real(path, *pieces)
 
     monkeypatch.setattr(checkpoints, "write_new", write_new)
     with pytest.raises(OSError, match="No space left") as caught:
@@ -345,9 +371,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     ("number", "moment"),
     [(signal.SIGINT, "step 14"), (signal.SIGTERM, "step 20"), (signal.SIGINT, "look 10"), (signal.SIGTERM, "look 0")],
 )
+@pytest.mark.parametrize("read_every", [60.0, -1.0])  # the losses wait to be fetched, or have been
 def test_a_signal_stops_after_the_step_with_all_saved(
-    train, tmp_path, uninterrupted, content, monkeypatch, number, moment
+    train, tmp_path, uninterrupted, content, monkeypatch, number, moment, read_every
 ):
+    monkeypatch.setattr(loop, "READ_EVERY", read_every)
     what, _, when = moment.partition(" ")
     step, look = TrainStep.__call__, Task.look
 

@@ -43,5 +43,8 @@ def show(
         Progress(sys.stdout).say(
             "\n".join(f"{name}: {fault or 'whole'}" for name, fault in checked.items()) or "no checkpoint yet"
         )
+    changed = checked.pop(opened.folder.log_path.name, "")
     if any(checked.values()):
         raise UsageError(f"{sum(map(bool, checked.values()))} of {len(checked)} checkpoints in {run} are damaged")
+    if changed:
+        raise UsageError(changed)

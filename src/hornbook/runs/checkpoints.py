@@ -6,6 +6,7 @@ when whole, to a name that never existed: nothing is replaced, and "the latest" 
 
 import errno
 import hashlib
+import json
 import math
 import re
 import shutil
@@ -18,9 +19,11 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from hornbook.errors import UsageError
+from hornbook.runs import log
 from hornbook.runs.files import (
     HELD,
     MOST_JSON,
+    encode,
     from_json,
     move,
     read_bytes,
@@ -36,8 +39,8 @@ if TYPE_CHECKING:
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 MANIFEST = "manifest.json"
-DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "C64": "complex64", "BOOL": "bool"}
-DTYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8"}
+DTYPES = {"I64": "int64", "F64": "float64", "C64": "complex64", "F32": "float32", "I32": "int32", "BF16": "bfloat16"}
+DTYPES |= {"F16": "float16", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # as they stand in a file
 MOST_DIMENSIONS = 8  # of a tensor
 
 
@@ -94,20 +97,14 @@ def save(
     returned as it is; UsageError if its weights are others. One that is damaged is moved aside. OSError (a full disk)
     leaves everything older as it was.
     """
-    from safetensors.torch import save as to_safetensors
-
     for name, tensor in (*weights.items(), *optimizer.items()):
-        if not tensor.isfinite().all():
+        if not _is_finite(tensor):
             raise UsageError(
                 f"{name!r} holds NaN or an infinity at step {step}, and was not saved: the newest checkpoint is from "
                 "before. Try a lower recipe.learning_rate or more recipe.warmup in a new run."
             )
-    files = {
-        WEIGHTS: to_safetensors(dict(weights)),
-        OPTIMIZER: to_safetensors(dict(optimizer)),
-        STATE: to_json(state, indent=2) + b"\n",
-    }
-    entries = {name: _entry(data) for name, data in files.items()}
+    files = {WEIGHTS: _pieces(weights), OPTIMIZER: _pieces(optimizer), STATE: [to_json(state, indent=2) + b"\n"]}
+    entries = {name: _entry(*pieces) for name, pieces in files.items()}
     manifest = {"format": FORMAT, "step": step, "files": entries}
     root = folder.checkpoints_path
     path, temporary = root / _name(step), root / f".writing-{step}-{token_hex(4)}"
@@ -124,9 +121,9 @@ def save(
             return _same(there, entries[WEIGHTS]["sha256"])
     try:
         temporary.mkdir()
-        for name, data in (*files.items(), (MANIFEST, to_json(manifest, indent=2) + b"\n")):
-            write_new(temporary / name, data)
-            if sha256_of(temporary / name) != (entries.get(name) or _entry(data))["sha256"]:
+        for name, pieces in (*files.items(), (MANIFEST, [to_json(manifest, indent=2) + b"\n"])):
+            write_new(temporary / name, *pieces)
+            if sha256_of(temporary / name) != (entries.get(name) or _entry(*pieces))["sha256"]:
                 raise OSError(errno.EIO, "the disk gave back other bytes than were written", str(path / name))
         sync_folder(temporary)
         move(temporary, path)
@@ -170,16 +167,21 @@ def latest(folder: RunFolder, report: Callable[[str], None]) -> Checkpoint:
 
 
 def verify_all(folder: RunFolder) -> dict[str, str]:
-    """Read and hash every checkpoint; return what is wrong with each by its name, "" where it is whole."""
-    faults = {}
+    """Read and hash every checkpoint; return what is wrong with each by its name, "" where it is whole.
+
+    Where the log is not the one that the newest whole one was saved with, that stands behind them.
+    """
+    faults, changed = {}, ""
     for path in _paths(folder):
         try:
-            Checkpoint.open(path).verify()
+            checkpoint = Checkpoint.open(path)
+            checkpoint.verify()
+            changed = log.changed_since(folder.log_path, checkpoint.state())
             faults[path.name] = ""
         except UsageError as error:
             if path.exists():  # a training may have removed it meanwhile
                 faults[path.name] = str(error)
-    return faults
+    return faults | ({folder.log_path.name: changed} if changed else {})
 
 
 def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpoint:
@@ -200,13 +202,14 @@ def find(folder: RunFolder, step: int, report: Callable[[str], None]) -> Checkpo
     return newest
 
 
-def prune(folder: RunFolder, keep: Callable[[int], bool]) -> None:
+def prune(folder: RunFolder, keep: Callable[[int], bool], whole: Checkpoint | None = None) -> None:
     """Remove the checkpoints older than the newest that is whole, but for those whose step `keep` is true of.
 
-    Damaged ones that are newer stay: training will come to them and move them aside. UsageError when none is whole.
+    `whole` is one that was just found to be so, and spares looking for the newest. Damaged ones that are newer stay:
+    training will come to them and move them aside. UsageError when none is whole.
     """
     found = all_checkpoints(folder)
-    newest = latest(folder, lambda line: None).step if found else 0
+    newest = (whole or latest(folder, lambda line: None)).step if found else 0
     old = [checkpoint for checkpoint in found if checkpoint.step < newest and not keep(checkpoint.step)]
     for checkpoint in old:
         # Out of sight first, on the disk too: a folder half removed would look like a damaged checkpoint.
@@ -221,8 +224,41 @@ def _name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _entry(data: bytes | bytearray) -> dict[str, Any]:
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+def _entry(*pieces: Any) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return {"sha256": digest.hexdigest(), "bytes": sum(map(len, pieces))}
+
+
+def _is_finite(tensor: "Tensor") -> bool:
+    # By numpy, on one thread: torch would start threads for it, which wait busily and slow those that train.
+    import numpy
+    import torch
+
+    return bool(numpy.isfinite((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()).all())
+
+
+def _pieces(tensors: Mapping[str, "Tensor"]) -> list[Any]:
+    """Return the bytes of a safetensors file: its header, then the memory of each tensor itself, not a copy.
+
+    They are those that the format's own library writes, which would copy all: by type, then by name.
+    """
+    import torch
+
+    kinds = {getattr(torch, long): short for short, long in DTYPES.items()}
+    places = [tensor.data_ptr() for tensor in tensors.values() if tensor.numel()]
+    if len(set(places)) < len(places):
+        raise RuntimeError("tensors share memory: tied ones are to be given once")
+    header, pieces, end = dict[str, Any](), list[Any](), 0
+    for name in sorted(tensors, key=lambda name: (list(kinds).index(tensors[name].dtype), name)):
+        tensor = tensors[name]
+        pieces.append(tensor.view(-1).view(torch.uint8).numpy())
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": kinds[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = encode(json.dumps(header, ensure_ascii=False, separators=(",", ":")))
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *pieces]
 
 
 def _manifest(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -261,7 +297,7 @@ def _tensors(data: bytearray, file: Path) -> dict[str, "Tensor"]:
             if (start + begin, end) != (place, begin + math.prod(shape) * dtype.itemsize):
                 raise ValueError("it stands in another place than it should")
             tensor = torch.frombuffer(data, dtype=torch.uint8)[place : start + end].view(dtype).view(shape)
-            if not all(part.isfinite().all() for part in tensor.flatten().split(1 << 20)):
+            if not _is_finite(tensor):
                 raise ValueError("it holds NaN or an infinity")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(f"{file} is damaged at {name[:80]!r}: {str(error)[:80]}") from None

@@ -154,10 +154,11 @@ def write_again(path: Path, data: bytes) -> None:
         write_durably(path, data)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that did not exist, and wait until the disk has it."""
+def write_new(path: Path, *pieces: Any) -> None:
+    """Write a file that did not exist, of one piece of bytes after the other, and wait until the disk has it."""
     with path.open("xb") as file:
-        file.write(data)
+        for piece in pieces:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
 

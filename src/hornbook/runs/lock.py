@@ -4,6 +4,7 @@ The system lets go of a lock when its process ends, in whatever way: none is eve
 at work is taken away at every end but a kill or a power cut, and so tells of those.
 """
 
+import errno
 import os
 import platform
 import time
@@ -15,6 +16,7 @@ from hornbook.errors import UsageError
 from hornbook.runs.files import read_json, write_json
 
 LOCK, AT_WORK = ".lock", "training.json"
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}  # some network folders
 
 
 @contextmanager
@@ -28,6 +30,9 @@ def hold(path: Path) -> Iterator[None]:
     except Timeout:
         raise UsageError(f"{path} is being trained{_by(path)}: wait for it, or stop it there with Ctrl-C") from None
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            what = "the disk there knows no locks; name an --out on another, or copy the run to one"
+            raise UsageError(f"{path} can't be locked, {error.strerror}: {what}") from None
         raise UsageError(f"{path} can't be written: {error.strerror}; give yourself the right to, or copy it") from None
     try:
         yield

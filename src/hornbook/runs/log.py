@@ -1,8 +1,9 @@
 """What happened, one JSON object a line: appended to, cut back when a run resumes, never edited."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,12 +27,20 @@ class Log:
             path.touch()
             sync_folder(path.parent)  # a name that the disk does not have, a power cut takes back with the whole file
         self._file = path.open("ab")
+        self._size, self._digest = len(whole), sha256(whole)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a line; ValueError without a whole "step", or for NaN or an infinity in it."""
         if type(record.get("step")) is not int:
             raise ValueError(f"a line of a log needs its step: {record}")
-        self._file.write(to_json(record) + b"\n")
+        line = to_json(record) + b"\n"
+        self._file.write(line)
+        self._size += len(line)
+        self._digest.update(line)
+
+    def seal(self) -> dict[str, Any]:
+        """Return what `changed_since` knows this log by, up to here."""
+        return {"log_bytes": self._size, "log_sha256": self._digest.hexdigest()}
 
     def flush(self) -> None:
         """Hand over the lines to the system."""
@@ -84,6 +93,17 @@ def truncate_after(path: Path, step: int) -> None:
     kept = b"".join(line for line, record in zip(lines, records, strict=False) if record["step"] <= step)
     if path.exists() and path.stat().st_size > len(kept):
         write_durably(path, kept)
+
+
+def changed_since(path: Path, state: Mapping[str, Any]) -> str:
+    """Say that a log does not begin with the bytes of which a checkpoint's state has the seal; "" if it does.
+
+    Of a checkpoint without a seal, from before there were any, nothing can be said.
+    """
+    size, data = state.get("log_bytes"), b"".join(_lines(path))
+    if type(size) is not int or sha256(data[: max(size, 0)]).hexdigest() == state.get("log_sha256"):
+        return ""
+    return f"{path} is not as it was when the checkpoint was saved: what it says of the steps before may be wrong"
 
 
 def _record(line: bytes, name: str) -> dict[str, Any]:

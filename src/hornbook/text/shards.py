@@ -7,6 +7,7 @@ name, and renamed when whole.
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -32,6 +33,7 @@ from hornbook.text.units import Ids, ids_dtype
 VERSION = 2  # of the files, and of what they hold for the same text and settings
 TRAIN, VAL, HEADER = "train.bin", "val.bin", "header.json"
 PIECE = 1 << 20  # characters that are made into ids at a time
+A_DAY = 86_400  # seconds
 BEGINNINGS, BEGINNING = 64, 1 << 16  # files, and characters of each, that a choice of tokenizer looks at
 
 
@@ -217,6 +219,7 @@ def _make(folder: Path, plan: Plan) -> bool:
     """Write the files beside `folder`, and rename when all are whole; say whether it was free to the end."""
     made = [path for path in folder.parents if not path.exists()]
     making = folder.with_name(f".making-{token_hex(4)}")
+    _sweep(folder.parent)
     try:
         making.mkdir(parents=True)
         _write(making, plan)
@@ -234,6 +237,14 @@ def _make(folder: Path, plan: Plan) -> bool:
         with suppress(OSError):  # raised by the first that holds anything
             for path in made:
                 path.rmdir()
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed processes were making: one that lives has written to its own within a day."""
+    for left in root.glob(".making-????????"):
+        with suppress(OSError):
+            if max(each.stat().st_mtime for each in (left, *left.iterdir())) < time.time() - A_DAY:
+                shutil.rmtree(left)
 
 
 def _key(text: Identity, tokenizer: Tokenizer, split: float, by: str) -> str:

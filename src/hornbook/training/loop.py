@@ -49,7 +49,7 @@ class _Loop:
         self.optimizer = make_optimizer(task.model, task.recipe)
         self.train_step = TrainStep(task.model, self.optimizer, task.recipe, task.steps, task.seed, task.dtype)
         self.average = self.train_step.average  # what is looked at and saved as the weights, where there is any
-        self.step = self._restore()
+        self.step = self.saved = self._restore()
         for path in (folder.log_path, folder.times_path):
             log.truncate_after(path, self.step)
         records = log.read(folder.log_path)
@@ -64,6 +64,7 @@ class _Loop:
         self.finished = bool(self.looks) and self._early()
         self.losses: list[tuple[int, Tensor, Tensor]] = []  # of the steps not yet in the log
         self.loss = math.nan  # the newest that is
+        self.copies: dict[str, Tensor] = {}  # of what is being saved: kept, for new memory is slow
         self.pace = Pace(self.step, task.recipe.batch_size * task.block_size)
         self.saved_at = self.read_at = time.monotonic()
 
@@ -73,6 +74,8 @@ class _Loop:
             return -1  # nothing has happened yet, not even the first look
         saved = checkpoints.latest(self.folder, self.progress.say)
         self.progress.say(f"going on from step {saved.step:,} of {self.task.steps:,}")
+        if changed := log.changed_since(self.folder.log_path, saved.state()):
+            self.progress.say(changed)
         with naming(saved.path):
             load_weights(self.task.model, saved.weights())
             memory = saved.optimizer()
@@ -97,7 +100,7 @@ class _Loop:
                 elif self._is_kept(self.step) or time.monotonic() - self.saved_at > SAVE_EVERY:
                     self._save()
                 self._show()
-            if self.losses:
+            if self.step > self.saved:
                 self._save()
             self.progress.clear()
         if self.finished:
@@ -171,21 +174,30 @@ class _Loop:
             self.saver.wait()  # before another copy is made
             for lines in (self.log, self.times, self.board):
                 lines.flush()
-            memory = copied(get_memory(self.task.model, self.optimizer))
+            memory = self._copied(get_memory(self.task.model, self.optimizer))
             if self.task.recipe.average:
-                memory |= copied({f"{name}{TRAINED}": each for name, each in get_weights(self.task.model).items()})
+                memory |= self._copied({f"{name}{TRAINED}": w for name, w in get_weights(self.task.model).items()})
             with self.average.shown():
-                weights = copied(get_weights(self.task.model))
+                weights = self._copied(get_weights(self.task.model))
             step, best = self.step, log.best(self.looks)["step"]
+            state = {"step": step, **self.log.seal()}
 
             def write() -> None:
                 self.log.sync()  # a checkpoint never knows of a step that the log does not
                 self.times.sync()
-                checkpoints.save(self.folder, step, weights, memory, {"step": step})
-                checkpoints.prune(self.folder, lambda old: old in (step, best) or self._is_kept(old))
+                saved = checkpoints.save(self.folder, step, weights, memory, state)
+                checkpoints.prune(self.folder, lambda old: old in (step, best) or self._is_kept(old), saved)
 
             self.saver.start(write)
-        self.saved_at = time.monotonic()
+        self.saved, self.saved_at = step, time.monotonic()
+
+    def _copied(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return copies on the CPU, in the order in which they are read; they hold until this is asked for again."""
+        for name, each in tensors.items():
+            if name not in self.copies:
+                self.copies[name] = torch.empty_like(each, device="cpu", memory_format=torch.contiguous_format)
+            self.copies[name].copy_(each)
+        return {name: self.copies[name] for name in tensors}
 
     def _is_kept(self, step: int) -> bool:
         """Say whether the recipe asks for the checkpoint of this step to be kept."""
@@ -205,12 +217,6 @@ class _Loop:
             self._read_losses()
         val = f"  val {self.looks[-1]['val_loss']:.3f}" if self.looks else ""
         self.progress.now(f"{self._where()}  loss {self.loss:.3f}{val}{self._speed()}")
-
-
-def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU, in the order in which they are read."""
-    order = torch.contiguous_format
-    return {name: each.to("cpu", copy=True, memory_format=order) for name, each in tensors.items()}
 
 
 def score_whole(task: Task, folder: RunFolder, progress: Progress) -> dict[str, Any]:

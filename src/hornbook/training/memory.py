@@ -44,8 +44,8 @@ def available(device: torch.device) -> int | None:
 def needed(config: ModelConfig, recipe: Recipe) -> int:
     """Return how many bytes a training takes, estimated on the large side, from what was measured (docs/results.md).
 
-    A parameter takes 46 bytes: the weight, its gradient, AdamW's two memories; and while they are saved, a copy of all
-    but the gradient, and the files that are made of it. Muon has one memory, and an average is one more. A unit of a
+    A parameter takes 34 bytes: the weight, its gradient, AdamW's two memories, a copy of all but the gradient to save
+    them from, and what comes and goes. Muon has one memory, and an average is one more, and a copy of it. A unit of a
     batch takes its logits three times, in each block 24 vectors, and where attention is a matrix that is kept, each
     head's row twice; with dropout three times as often.
     """
@@ -57,8 +57,8 @@ def needed(config: ModelConfig, recipe: Recipe) -> int:
     units = max(recipe.batch_size // recipe.accumulate * config.block_size * a_unit, UNITS_AT_ONCE * a_unit_scored)
     shares = count_config(config)
     matrices = total(each for each in shares if each.name.startswith("blocks.") and len(each.shape) == 2)
-    less = 12 * matrices if recipe.optimizer == "muon" else 0
-    return (62 if recipe.average else 46) * total(shares) - less + 4 * units
+    less = 8 * matrices if recipe.optimizer == "muon" else 0
+    return (50 if recipe.average else 34) * total(shares) - less + 4 * units
 
 
 def advice(config: ModelConfig, recipe: Recipe, there: int | None) -> str:
