@@ -26,9 +26,8 @@ def key(*parts: int | str) -> int:
     UTF-8 bytes, four a word.
     """
     result = _GOLDEN
-    for part in parts:
-        for word in _words(part):
-            result = mix((result ^ word) + _GOLDEN & WORD)
+    for word in (word for part in parts for word in _words(part)):
+        result = mix((result ^ word) + _GOLDEN & WORD)
     return result
 
 

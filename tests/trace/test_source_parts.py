@@ -207,4 +207,4 @@ def test_an_edited_file_is_printed(tmp_path):
     assert done.returncode == 0, done.stderr.decode("utf-8")
     out = done.stdout.decode("utf-8")
     assert new in out
-    assert "self.activation = nn.SiLU()" in out
+    assert "self.activation = nn.Linear(n_embd, mlp_size, bias=False), nn.SiLU()" in out

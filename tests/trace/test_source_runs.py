@@ -19,7 +19,7 @@ CHECKED = """\
 import sys, runpy
 printed = runpy.run_path(sys.argv[1])
 model = printed["make_model"]()
-ids = printed["read_ids"](printed["Path"](sys.argv[2]))
+ids = printed["read_ids"](printed["pathlib"].Path(sys.argv[2]))
 for loss in printed["train"](model, ids):
     print(repr(loss.item()))
 assert not any(name.partition(".")[0] in ("hornbook", "safetensors") for name in sys.modules)

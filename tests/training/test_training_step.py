@@ -251,7 +251,7 @@ def test_a_compiled_step_drops_the_same_units_and_is_compiled_once():
         model = build(config, seed=1)
         step = TrainStep(model, make_optimizer(model, recipe), recipe, 10, 1, "float32")
         if compiled:
-            step.loss = torch.compile(step._loss)
+            step.loss_of = torch.compile(step.loss_of)
         ids = torch.randint(65, (8, 16), generator=torch.Generator().manual_seed(0))
         losses.append([step(number, ids, ids)[0].item() for number in range(1, 6)])
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)

@@ -59,7 +59,7 @@ class FusedCore(MatmulCore):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: Dropout) -> Tensor:
         """Attend: q (B, H, Tq, D), k and v (B, H, Tk, D) -> (B, H, Tq, D)."""
-        if dropout.active:
+        if dropout.training and dropout.p > 0:
             return super().forward(q, k, v, mask, dropout)
         if mask == Causal(0):  # is_causal aligns to the first key: only then does it mean what we mean
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -87,13 +87,13 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig, site: str, find: Find = absent, core: type[nn.Module] = MatmulCore) -> None:
         super().__init__()
         C, D, H, G = config.n_embd, config.head_size, config.n_head, config.groups
-        self.head_size = D
         # in all three, the rows of head h are h*D to (h+1)*D - 1
         self.query, self.key, self.value = (nn.Linear(C, n * D, config.bias_qkv) for n in (H, G, G))
         self.norm, self.turn = find("qk_norm")(config, site), find("turn")(config, site)
         self.share = nn.Identity() if H == G else Shared(H // G)
         self.core = core()
         self.dropout = Dropout(config.attention_rate, f"{site}.weights")
+        self.head_size = D
         self.project = nn.Linear(C, C, bias=config.bias_projection)
 
     def split(self, x: Tensor) -> Tensor:

@@ -62,14 +62,14 @@ def make_gpt(config: ModelConfig, find: Find) -> nn.Module:
     """Put a GPT together from the parts that the config names."""
     block, attention, mlp, norm = find("block"), find("attention"), find("mlp"), find("norm")
 
-    def make_block(site: str) -> nn.Module:
+    def make_block(at: str) -> nn.Module:
         return block(
-            attention(config, f"{site}.attention", find),
-            mlp(config, f"{site}.mlp"),
-            norm(config, f"{site}.attention_norm"),
-            norm(config, f"{site}.mlp_norm"),
-            Dropout(config.dropout, f"{site}.attention"),
-            Dropout(config.dropout, f"{site}.mlp"),
+            attention(config, f"{at}.attention", find),
+            mlp(config, f"{at}.mlp"),
+            norm(config, f"{at}.attention_norm"),
+            norm(config, f"{at}.mlp_norm"),
+            Dropout(config.dropout, f"{at}.attention"),
+            Dropout(config.dropout, f"{at}.mlp"),
         )
 
     tokens = nn.Embedding(config.vocab_size, config.n_embd)

@@ -24,27 +24,22 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float, site: str) -> None:
         super().__init__()
-        self.p, self.site = p, site
+        self.p, self.site, self.key = p, site, chance.key(site)
         self.register_buffer("clock", torch.zeros(2, dtype=torch.int32), persistent=False)  # [key, first row]
         self.told = False  # whether a `Clock` ever said what step it is
-
-    @property
-    def active(self) -> bool:
-        """Whether units drop out now."""
-        return self.training and self.p > 0
 
     def dropped(self, x: Tensor, head: int) -> Tensor:
         """Say which units of x (B, …) are silent: bool (B, …)."""
         key, first_row = self.clock
-        size = x[0].numel()
         rows = torch.arange(len(x), dtype=torch.int32, device=x.device) + first_row
+        size = x[0].numel()
         places = torch.arange(head * size, (head + 1) * size, dtype=torch.int32, device=x.device)
         bits = chance.bits_array(chance.bits_array(key, rows)[:, None], places).view(x.shape)
         return bits < min(round(self.p * 2**32), 2**32 - 1) - 2**31  # the bits are signed: the smallest is -2**31
 
     def forward(self, x: Tensor, head: int = 0) -> Tensor:
         """Drop units of x (B, …). Where x is one head of a layer's, `head` says which: all share one site."""
-        if not self.active:
+        if not (self.training and self.p > 0):
             return x
         if not self.told:
             raise UsageError(
@@ -64,9 +59,8 @@ class Clock:
     def __init__(self, parts: Iterable[nn.Module], seed: int) -> None:
         self.seed = seed
         self.dropouts = [part for part in parts if isinstance(part, Dropout) and part.p > 0]
-        self.sites = [chance.key(dropout.site) for dropout in self.dropouts]
         if self.dropouts:  # one tensor, of which each dropout has a row: a step is told in one copy
-            self.times = torch.zeros(len(self.sites), 2, dtype=torch.int32, device=self.dropouts[0].clock.device)
+            self.times = torch.zeros(len(self.dropouts), 2, dtype=torch.int32, device=self.dropouts[0].clock.device)
             for dropout, time in zip(self.dropouts, self.times, strict=True):
                 dropout.clock = time
 
@@ -74,10 +68,8 @@ class Clock:
         """Turn to `step`, for a batch whose first row is number `row` of the whole batch."""
         if self.dropouts:
             key = chance.key(self.seed, "dropout", step)
-            times = torch.tensor(
-                [[chance.signed(chance.mix(key ^ site)), row] for site in self.sites], dtype=torch.int32
-            )
-            on_cuda = self.times.is_cuda  # from pinned memory the copy waits for nothing
-            self.times.copy_(times.pin_memory() if on_cuda else times, non_blocking=on_cuda)
+            numbers = [[chance.signed(chance.mix(key ^ each.key)), row] for each in self.dropouts]
+            # so few numbers that nothing has to wait for a GPU
+            self.times.copy_(torch.tensor(numbers, dtype=torch.int32), non_blocking=self.times.is_cuda)
             for dropout in self.dropouts:
                 dropout.told = True

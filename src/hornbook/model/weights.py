@@ -31,15 +31,18 @@ def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Te
         return torch.zeros_like(tensor) if name.endswith("bias") else tensor
     if (config.init_zero and name.endswith("project.weight")) or (config.pairs != "nothing" and "pairs." in name):
         return torch.zeros_like(tensor)
-    writes_to_stream = name.endswith("project.weight") and config.init_scaled
-    std = config.init_std / math.sqrt(2 * config.n_layer) if writes_to_stream else config.init_std
+    is_scaled = config.init_scaled and not config.init_zero and name.endswith("project.weight")
+    std = config.init_std / math.sqrt(2 * config.n_layer) if is_scaled else config.init_std
     return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
 
 
 def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
-    """Give every weight its first value, from (seed, name, place): changing one part leaves all others as they were."""
-    firsts = {name: first_value(name, weight, config, seed) for name, weight in get_parameters(model).items()}
-    model.load_state_dict(firsts, strict=False)  # not strict: without buffers, and of tied weights one name is absent
+    """Give every weight its first value, from (seed, name, place): changing one part leaves all others as they were.
+
+    It is not strict: without buffers, and of tied weights one name is absent.
+    """
+    firsts = {name: first_value(name, w, config, seed) for name, w in get_parameters(model).items()}
+    model.load_state_dict(firsts, strict=False)
 
 
 def get_weights(model: nn.Module) -> dict[str, Tensor]:

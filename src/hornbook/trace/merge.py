@@ -10,21 +10,27 @@ import ast
 import copy
 import re
 from collections.abc import Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Any
+
+from torch import nn
 
 from hornbook.trace import trees
 
 Trees = dict[str, Any]
 """The definitions, by the names that stand for them."""
 
-WIDEST = 105  # columns of a statement that something was written into, without its indent
+WIDEST = 108  # columns of a statement that something was written into, without its indent
 
 
-def merged(forest: Trees) -> Trees:
-    """Return definitions with all written into one another that reads better so, each step as often as it can be."""
+def merged(forest: Trees, tight: bool) -> Trees:
+    """Return definitions with all written into one another that reads better so, each step as often as it can be.
+
+    Where it is tight, shapes on the way are left out too.
+    """
     forest = copy.deepcopy(forest)
-    for step in (outer_class, maker, local_name, one_expression):
+    for step in (outer_class, maker, partial(local_name, tight=tight), one_expression):
         while step(forest):
             pass
     return forest
@@ -33,7 +39,7 @@ def merged(forest: Trees) -> Trees:
 def called_in(forest: Trees, token: str) -> list[tuple[str, ast.Call]]:
     """Return the calls of a name, and in which definition; nothing if it also stands elsewhere."""
     found = [(owner, n) for owner, tree in forest.items() for n in trees.calls(tree) if ast.unparse(n.func) == token]
-    return found if len(found) == trees.names(forest.values()).count(token) else []
+    return found if "." in token or len(found) == trees.names(forest.values()).count(token) else []
 
 
 def put(tree: Any, old: ast.AST, new: ast.AST) -> Any:
@@ -62,8 +68,7 @@ def maker(forest: Trees) -> bool:
             home = forest[owner]
             for function in trees.functions(home):
                 last = function.body[-1]
-                returned = last.value if isinstance(last, ast.Return) else None
-                if returned is not call or not takes_in(init, home, function, call):
+                if not (isinstance(last, ast.Return) and last.value is call and takes_in(init, home, function, call)):
                     continue
                 if function is home:
                     del forest[owner]
@@ -78,12 +83,11 @@ def maker(forest: Trees) -> bool:
 def outer_class(forest: Trees) -> bool:
     """A class that only says how one from outside is made: that one, made so."""
     for token, node in forest.items():
-        calls = called_in(forest, token)
         init = trees.body_of(node)[0] if isinstance(node, ast.ClassDef) and len(trees.body_of(node)) == 1 else None
-        if not calls or not isinstance(init, ast.FunctionDef) or len(init.args.args) > 1 or len(init.body) > 1:
+        if not isinstance(init, ast.FunctionDef) or len(init.args.args) > 1 or len(init.body) > 1:
             continue
-        made = trees.result_of(init)
-        if isinstance(made, ast.Call) and ast.unparse(made.func) == "super().__init__":
+        made, calls = trees.result_of(init), called_in(forest, token)
+        if calls and isinstance(made, ast.Call) and ast.unparse(made.func) == "super().__init__":
             for owner, call in calls:
                 new = ast.Call(copy.deepcopy(node.bases[0]), copy.deepcopy(made.args), copy.deepcopy(made.keywords))
                 forest[owner] = put(forest[owner], call, new)
@@ -116,27 +120,44 @@ def width(node: ast.AST) -> int:
 
 
 def one_expression(forest: Trees) -> bool:
-    """A function of one expression that is called in one place."""
+    """A function of one expression that is called in one place, or a method that its own class calls in one."""
     for token, node in forest.items():
-        result = trees.result_of(node)
-        if not result or node.decorator_list or len(found := called_in(forest, token)) != 1:
-            continue
-        ((owner, call),) = found
-        words = [arg.arg for arg in trees.parameters(node)]
-        once = all(trees.names([result]).count(word) <= 1 for word in words)
-        simple = all(isinstance(each, ast.Name | ast.Constant | ast.Attribute) for each in call.args)
-        if call.keywords or len(call.args) != len(words) or not (simple or once):
-            continue
-        given = dict(zip(words, call.args, strict=True))
-        new = trees.substitute(ast.Expr(result), lambda name: given.get(name.id)).value  # noqa: B023
-        home = next(n for n in ast.walk(forest[owner]) if isinstance(n, ast.stmt) and call in own_expressions(n))
-        note = trees.body_of(node)[0].note  # type: ignore[attr-defined]
-        if width(home) + width(new) - width(call) <= WIDEST and not (note and home.note):  # type: ignore[attr-defined]
-            home.note = home.note or note  # type: ignore[attr-defined]
-            forest[owner] = put(forest[owner], call, new)
-            del forest[token]
-            return True
+        function: Any
+        for function in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if not trees.result_of(function) or function.decorator_list:
+                continue
+            found = called_in(forest, token)
+            if is_method := function is not node:
+                found = called_in({token: node}, f"self.{function.name}") if is_private(forest, function.name) else []
+            if len(found) == 1 and put_in(forest, *found[0], function):
+                if is_method:
+                    node.body.remove(function)
+                else:
+                    del forest[token]
+                return True
     return False
+
+
+def is_private(forest: Trees, name: str) -> bool:
+    """Say whether a method is asked for in one place only, and no other has its name."""
+    nodes = [n for tree in forest.values() for n in ast.walk(tree)]
+    return [getattr(n, "attr", getattr(n, "name", "")) for n in nodes].count(name) == 2 and not hasattr(nn.Module, name)
+
+
+def put_in(forest: Trees, owner: str, call: ast.Call, function: Any) -> bool:
+    """Write the result of a function into a definition, where it is called; say whether that can be done."""
+    words = [arg.arg for arg in trees.parameters(function) if arg.arg != "self"]
+    once = all(trees.names(function.body).count(word) <= 1 for word in words)
+    simple = all(isinstance(each, ast.Name | ast.Constant | ast.Attribute) for each in call.args)
+    statement: Any = trees.body_of(function)[0]
+    given = dict(zip(words, call.args, strict=False))
+    new = trees.substitute(statement, lambda name: given.get(name.id)).value
+    home: Any = next(n for n in ast.walk(forest[owner]) if isinstance(n, ast.stmt) and call in own_expressions(n))
+    fits = width(home) + width(new) - width(call) <= WIDEST and not (statement.note and home.note)
+    if not fits or call.keywords or len(call.args) != len(words) or not (simple or once):
+        return False
+    home.note, forest[owner] = home.note or statement.note, put(forest[owner], call, new)
+    return True
 
 
 def own_expressions(statement: ast.stmt) -> list[ast.AST]:
@@ -145,20 +166,22 @@ def own_expressions(statement: ast.stmt) -> list[ast.AST]:
     return [n for child in children for n in ast.walk(child)]
 
 
-def local_name(forest: Trees) -> bool:
-    """A name in a function that only the very next statement reads, once."""
+def local_name(forest: Trees, tight: bool) -> bool:
+    """A name in a function that only the very next statement reads, once, or reads once and assigns anew."""
     for function in (f for node in forest.values() for f in trees.functions(node)):
         stores = trees.names([function], ast.Store)
         for block in [n.body for n in ast.walk(function) if isinstance(getattr(n, "body", None), list)]:  # type: ignore[attr-defined]
             for this, following in pairwise(block):
-                target, value = [*trees.pairs(this), (None, None)][0]
-                name = getattr(target, "id", "") if len(trees.pairs(this)) == 1 else ""
-                if not name or this.note or hasattr(following, "body") or stores.count(name) != 1:
+                names = [getattr(to, "id", "") for to, _ in trees.pairs(this)]
+                again = [getattr(to, "id", "") for to, _ in trees.pairs(following)] == names
+                shape = tight and this.note.startswith("(") and following.note.startswith("(")
+                if len(names) != 1 or not (name := names[0]) or hasattr(following, "body") or (this.note and not shape):
                     continue
                 looped = trees.names(n for n in ast.walk(following) if isinstance(n, trees.INNER))
-                if [*looped, *trees.names([function])].count(name) != 1 or name not in trees.names([following]):
+                elsewhere = [] if again else [*stores, *trees.names([function])]
+                if trees.names([following]).count(name) != 1 or name in looped or elsewhere.count(name) > 2:
                     continue
-                new = trees.substitute(following, lambda node: value if node.id == name else None)  # noqa: B023
+                new = trees.substitute(following, lambda node: this.value if node.id == name else None)  # noqa: B023
                 if width(new) <= WIDEST:
                     block[block.index(this) : block.index(this) + 2] = [new]
                     return True

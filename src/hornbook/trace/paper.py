@@ -43,7 +43,7 @@ class Paper:
     def write(self, header: str, style: int) -> str:
         """Return the file in a style."""
         writer = Writer(style)
-        blocks = [header.strip("\n") + "\n\n" + self.imports, "\n".join(self.setting_lines(style))]
+        blocks = [header.strip("\n"), self.imports, "\n".join(self.setting_lines(style))]
         room = None
         for each in self.pieces:
             text, is_new = "\n".join(writer.write([each.node])), each.module is not room
@@ -63,13 +63,12 @@ class Paper:
         for each in self.settings:
             note = re.split("[;:,(]", self.program.note(each.thing))[0].strip()
             new = [self.names[self.program.tokens[each.thing]], ast.unparse(each.node.value), note]
-            both = [[*old, word] for old, word in zip(rows[-1], new, strict=True)] if rows and style > ROOMY else []
-            if (
-                both
-                and len(setting_line(*both)) <= WIDTH
-                and not set(re.findall(r"\w+", " ".join(both[1]))) & {*both[0], "if"}
-            ):
-                rows[-1] = both
+            begin = max((i + 1 for i, row in enumerate(rows) if {*re.findall(r"\w+", new[1])} & {*row[0]}), default=0)
+            for i in range(begin, len(rows)) if style > ROOMY else ():
+                both = [[*old, word] for old, word in zip(rows[i], new, strict=True)]
+                if len(setting_line(*both)) <= WIDTH and "if" not in " ".join(rows[i][1]).split():
+                    rows[i] = both
+                    break
             else:
                 rows.append([[word] for word in new])
         return [setting_line(*row) for row in rows]
@@ -133,7 +132,7 @@ class Paper:
     # imports
 
     def find_imports(self) -> str:
-        """Return the lines that import what the definitions use; whole modules of the standard library share one."""
+        """Return the lines that import what the definitions use; whole modules share one, Python's own another."""
         lines: set[str] = set()
         for each in self.definitions.values():
             nodes = list(ast.walk(each.node))
@@ -148,10 +147,12 @@ class Paper:
             for name in {*names([each.node])} - inner - self.things.keys() - {"__doc__"}:
                 if not hasattr(builtins, name):
                     lines.add(self.import_of(each, name))
-        plain = sorted(line[7:] for line in lines if line.startswith("import ") and line[7:] in sys.stdlib_module_names)
-        rest = sorted(line for line in lines if line[7:] not in plain)
-        rest.sort(key=lambda line: (re.split(r"[ .]", line)[1] not in sys.stdlib_module_names, line.startswith("from")))
-        return "\n".join([f"import {', '.join(plain)}", *rest] if plain else rest)
+        rows: dict[tuple[bool, str], str] = {}
+        for line in sorted(lines):
+            word, name, *_ = re.split(r"[ .]", line)
+            key = name not in sys.stdlib_module_names, "" if word == "import" else line
+            rows[key] = f"{rows[key]}, {line[7:]}" if key in rows else line
+        return "\n".join(rows[key] for key in sorted(rows))
 
     def import_of(self, definition: Definition, name: str) -> str:
         """Return the line that imports a name, as the definition's own file has it."""

@@ -4,14 +4,13 @@
 library, and nothing else. Shapes: B batch, T time, V vocabulary.
 """
 
-import io
+import itertools
 import json
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,23 +47,27 @@ class Given:
     """how many units to write"""
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: pathlib.Path) -> Any:
     """Return what a JSON file says."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_ids(folder: Path) -> Any:
+def read_ids(folder: pathlib.Path) -> Any:
     """Return the ids to train on (n,), as they lie on disk."""
     return np.memmap(folder / "train.bin", np.dtype(read_json(folder / "header.json")["dtype"]).newbyteorder("<"), "r")
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: pathlib.Path) -> dict[str, Tensor]:
     """Read a safetensors file: how long its header is (8 bytes), the header in JSON, the numbers in float32."""
     data = bytearray(path.read_bytes())
     begin = 8 + int.from_bytes(data[:8], "little")
-    numbers, header = torch.frombuffer(data, dtype=torch.float32, offset=begin), json.loads(data[8:begin])
-    parts = {name: [place // 4 for place in entry["data_offsets"]] for name, entry in header.items()}
-    return {name: numbers[first:last].view(header[name]["shape"]) for name, (first, last) in parts.items()}
+    rest, header = torch.frombuffer(data, dtype=torch.uint8, offset=begin), json.loads(data[8:begin])
+    return {name: rest[slice(*w["data_offsets"])].view(torch.float32).view(w["shape"]) for name, w in header.items()}
+
+
+def all_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return every weight by its name, where none has two."""
+    return model.state_dict()
 
 
 def make_model(config: ModelConfig, find: Callable[[str], Any], given: Given) -> Any:
@@ -79,24 +82,21 @@ def train(model: nn.Module, ids: Any, config: ModelConfig, recipe: Recipe, given
     assert recipe.steps is not None
     update = TrainStep(model, make_optimizer(model, recipe), recipe, recipe.steps, given.seed, given.dtype)
     for step in range(1, recipe.steps + 1):
-        if recipe.length_warmup:
-            B, T = batch_shape(step, recipe.steps, config.block_size, recipe)
-        else:
-            B, T = recipe.batch_size, config.block_size
-        windows = starts(len(ids), T, given.seed, step, range(B))  # (B,)
-        x, y = map(torch.from_numpy, batch(ids, windows, T))  # (B, T)
+        whole = recipe.batch_size, config.block_size
+        B, T = batch_shape(step, recipe.steps, config.block_size, recipe) if recipe.length_warmup else whole
+        x, y = map(torch.from_numpy, batch(ids, starts(len(ids), T, given.seed, step, range(B)), T))  # (B, T)
         yield update(step, x.to(given.device), y.to(given.device))[0]
     if recipe.average:
         update.average.swap()
 
 
-@torch.inference_mode()
 def write(
     model: nn.Module, units: list[str], ids: list[int], config: ModelConfig, sampling: Sampling, given: Given
 ) -> Iterator[str]:
     """Continue a text of these ids, unit by unit."""
     for step in range(given.tokens):
-        logits = predict(model.eval(), torch.tensor([ids], device=given.device), config.block_size)  # (1, V)
+        with torch.inference_mode():
+            logits = predict(model.eval(), torch.tensor([ids], device=given.device), config.block_size)  # (1, V)
         number = chance.uniform(chance.key(1, "sample", 0), step)  # another seed, another text
         ids.append(int(draw(probabilities(logits, sampling), torch.tensor([number], dtype=torch.float64))))
         yield units[ids[-1]]
@@ -108,11 +108,10 @@ def main(config: ModelConfig, recipe: Recipe, sampling: Sampling, given: Given, 
     The prompt is cut into the longest units that there are, from left to right; an empty one is a newline, where the
     text has any.
     """
-    assert isinstance(sys.stdout, io.TextIOWrapper)
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     if given.threads:
         torch.set_num_threads(given.threads)
-    path, prompt = Path([*sys.argv, given.path][1]), " ".join(sys.argv[2:])
+    path, prompt = pathlib.Path([*sys.argv, given.path][1]), " ".join(sys.argv[2:])
     model = make_model(config, find, given)
     losses: Iterable[Tensor]
     if path.is_file():
@@ -128,5 +127,5 @@ def main(config: ModelConfig, recipe: Recipe, sampling: Sampling, given: Given, 
         if step % 100 == 0 or step == recipe.steps:
             print(f"step {step} of {recipe.steps}  loss {loss.item():.4f}", flush=True)
     ids = [units.index(unit) for unit in known.findall(prompt or next((c for c in "\n " if c in units), units[0]))]
-    for piece in chain([prompt], write(model, units, ids, config, sampling, given), "\n"):
+    for piece in itertools.chain([prompt], write(model, units, ids, config, sampling, given), "\n"):
         print(piece, end="", flush=True)

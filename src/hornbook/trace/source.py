@@ -25,7 +25,7 @@ from hornbook.trace.merge import merged
 from hornbook.trace.paper import Paper
 from hornbook.trace.program import Given
 from hornbook.trace.whole import Asked, Program
-from hornbook.trace.writing import STYLES
+from hornbook.trace.writing import STYLES, TIGHT
 
 HEADER = '''
 """{what}
@@ -69,11 +69,12 @@ def write_file(asked: Asked, name: str) -> str:
     """Return the file for a config, a recipe and what else is given; `name` is what `hornbook source` was told."""
     program = Program(asked)
     definitions = {program.tokens[each.thing]: each for each in program.rewritten()}
-    trees = merged({token: each.node for token, each in definitions.items()})
-    paper = Paper({token: replace(definitions[token], node=trees[token]) for token in trees}, program)
     what = f"`hornbook source {name}`: {describe_model(asked.config)}, and its training."
     header = HEADER.format(what=fill(what, 117, break_on_hyphens=False))
     for style in STYLES:
+        if style in (STYLES[0], TIGHT):
+            trees = merged({token: each.node for token, each in definitions.items()}, style == TIGHT)
+            paper = Paper({token: replace(definitions[token], node=trees[token]) for token in trees}, program)
         file = paper.write(header, style)
         if file.count("\n") <= LINES:
             break

@@ -156,8 +156,8 @@ def is_self(node: ast.AST) -> bool:
 
 
 def calls(tree: ast.AST) -> list[ast.Call]:
-    """Return the calls of names."""
-    return [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    """Return the calls of names and of attributes."""
+    return [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name | ast.Attribute)]
 
 
 def brought(call: Any) -> list[tuple[str, ast.expr]]:

@@ -145,8 +145,8 @@ class Values:
     def attribute(self, base: Any, name: str) -> Any:
         """Return an attribute of a value, if it never changes."""
         if isinstance(base, AnyOf):
-            if all(type(m) is Dropout and m.p == 0 for m in base.members) and name == "active":
-                return False
+            if all(type(m) is Dropout and m.p == 0 for m in base.members) and name == "p":
+                return 0
             if not all(hasattr(member, name) for member in base.members):
                 return UNKNOWN
             found = [getattr(member, name) for member in base.members]

@@ -54,8 +54,9 @@ class Program:
         find, whole = Find(config, parts), stand_in([model])
         works = can_compile(torch.device(given.device))
         self.decided = {can_compile: works, find("kind"): whole, program.make_model: whole}
-        saved = set(model.state_dict()) & {name for name, _ in model.named_buffers()}
-        self.same = {} if saved else {get_parameters: get_weights}  # only buffers make them differ
+        weights, buffers = model.state_dict(keep_vars=True), dict(model.named_buffers())
+        plain = program.all_weights if len(set(weights.values())) == len(weights) else get_weights
+        self.same = {} if weights.keys() & buffers.keys() else {get_parameters: plain}  # only buffers make them differ
         self.groups = {"config": config, "recipe": recipe, "sampling": asked.sampling, "given": given}
         self.known: dict[origins.Key, Env] = {}
         """values that parameters always have"""
@@ -107,7 +108,10 @@ class Program:
     def named(self, definition: origins.Definition, name: str) -> ast.expr | None:
         """Return the source that stands for a name that no function binds, where it is another."""
         if name in self.things or isinstance(definition.thing, origins.Setting):
-            return None
+            setting = self.definitions.get(self.things.get(name))  # one that is another is written as that
+            return (
+                setting.node.value if setting and getattr(setting.node, "value", None).__class__ is ast.Name else None
+            )
         module = definition.module
         found = origins.imported(module, name)
         if not hasattr(module, name) or name.startswith("__") or (found and origins.is_outside(found[0])):

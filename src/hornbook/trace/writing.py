@@ -63,6 +63,7 @@ class Writer:
 
     def write(self, body: list[Any], indent: str = "") -> list[str]:
         """Return statements as lines."""
+        body = joined(body, WIDTH - len(indent)) if self.style == TIGHT else body
         return [line for each in body for line in self.statement(each, indent)]
 
     def statement(self, node: Any, indent: str) -> list[str]:
@@ -113,6 +114,22 @@ def code(node: Any, indent: str) -> list[str]:
     if isinstance(node, ast.Assign | ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
         line = line.removesuffix(ast.unparse(node.value)) + ", ".join(map(ast.unparse, node.value.elts))
     return broken(indent + re.sub(r"\b([\w.]+) \*\* ([\w.]+)", r"\1**\2", line))
+
+
+def joined(body: list[Any], width: int) -> list[Any]:
+    """Return statements with neighbours as one, `a, b = x, y`, where that fits and the second can't need the first."""
+    kept: list[Any] = []
+    for each in body:
+        last, new = trees.pairs(kept[-1]) if kept else [], trees.pairs(each)
+        bound = {n.id for target, _ in last for n in ast.walk(target) if isinstance(n, ast.Name)}
+        is_plain = last and new and all(isinstance(target, ast.Name | ast.Attribute) for target, _ in (*last, *new))
+        if is_plain and not (each.above or each.note or kept[-1].note or bound & {*trees.names([each.value])}):
+            trees.assign(both := copy.copy(kept[-1]), [*last, *new])
+            if len(ast.unparse(both)) - 2 <= width:  # without brackets
+                kept[-1] = both
+                continue
+        kept.append(each)
+    return kept
 
 
 def noted(line: str, note: str) -> list[str]:

@@ -29,13 +29,15 @@ class TrainStep:
     ) -> None:
         self.model, self.optimizer, self.recipe, self.steps = model, optimizer, recipe, steps
         self.weights = list(model.parameters())
-        self.clock = Clock(model.modules(), seed)
         self.average = Average(self.weights if recipe.average else [], recipe.average)
         device = self.weights[0].device
         self.format = number_format(dtype, device)
-        self.loss = torch.compile(self._loss) if can_compile(device) else self._loss
+        if can_compile(device):
+            self.loss_of = torch.compile(self.loss_of)  # type: ignore[method-assign]
+        self.clock = Clock(model.modules(), seed)
 
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def loss_of(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of inputs and targets (B, T); on a GPU, compiled."""
         return self.model.loss(self.model.hidden(inputs), self.model.head, targets)  # type: ignore[operator]
 
     def __call__(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,7 +47,7 @@ class TrainStep:
         for i, (x, y) in enumerate(zip(inputs.chunk(n), targets.chunk(n), strict=True)):
             self.clock.set(step, row=i * len(x))
             with self.format():
-                loss = self.loss(x, y) / n
+                loss = self.loss_of(x, y) / n
             loss.backward()
             total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip or float("inf"))
