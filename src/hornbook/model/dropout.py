@@ -74,9 +74,8 @@ class Clock:
         """Turn to `step`, for a batch whose first row is number `row` of the whole batch."""
         if self.dropouts:
             key = chance.key(self.seed, "dropout", step)
-            times = torch.tensor(
-                [[chance.signed(chance.mix(key ^ site)), row] for site in self.sites], dtype=torch.int32
-            )
+            keys = [chance.signed(chance.mix(key ^ site)) for site in self.sites]
+            times = torch.tensor([[each, row] for each in keys], dtype=torch.int32)
             on_cuda = self.times.is_cuda  # from pinned memory the copy waits for nothing
             self.times.copy_(times.pin_memory() if on_cuda else times, non_blocking=on_cuda)
             for dropout in self.dropouts:

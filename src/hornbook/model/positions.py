@@ -59,20 +59,18 @@ class Rotary(nn.Module):
     Channels i and i + D/2 are the two coordinates of a point, which turns by 1 / 10000^(2i/D) a place (Su 2021).
     """
 
-    cos: Tensor
-    sin: Tensor
+    table: Tensor
 
     def __init__(self, config: ModelConfig, site: str) -> None:
         super().__init__()
         T, D = config.block_size, config.head_size
         angles = torch.arange(T)[:, None] / 10000 ** (torch.arange(0, D, 2) / D)  # (T, D/2)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        self.register_buffer("table", torch.stack([angles.cos(), angles.sin()]), persistent=False)  # (2, T, D/2)
 
     def forward(self, x: Tensor, start: int) -> Tensor:
         """x (…, T, D), whose first unit stands at place `start` -> (…, T, D)."""
         end = start + x.shape[-2]
-        check_room(end, len(self.cos))
-        cos, sin = self.cos[start:end].type_as(x), self.sin[start:end].type_as(x)  # (T, D/2)
+        check_room(end, self.table.shape[1])
+        cos, sin = self.table[:, start:end].type_as(x)  # (T, D/2)
         a, b = x.chunk(2, dim=-1)  # (…, T, D/2)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
