@@ -160,6 +160,20 @@ def test_a_part_of_ones_own_leaves_every_other_weight_as_it_was(tiny):
     assert get_weights(mine)["blocks.0.mlp.own.weight"].std() == pytest.approx(0.02, rel=0.3)
 
 
+def test_only_the_models_own_pairs_start_at_zero(tiny):
+    class Mine(nn.Module):
+        def __init__(self, config, site):
+            super().__init__()
+            self.pairs = nn.Linear(config.n_embd, config.n_embd)
+
+        def forward(self, x):
+            return self.pairs(x)
+
+    weights = get_weights(build(tiny(mlp="mine", pairs="bigram"), parts=with_parts(mlp={"mine": Mine})))
+    assert not weights["pairs.table.weight"].any()
+    assert weights["blocks.0.mlp.pairs.weight"].std() == pytest.approx(0.02, rel=0.3)
+
+
 def test_another_seed_changes_every_matrix(tiny):
     changed = same(build(tiny(), seed=0), build(tiny(), seed=1))
     for name, equal in changed.items():

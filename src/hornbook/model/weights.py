@@ -30,10 +30,11 @@ def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Te
     """
     if tensor.dim() < 2:
         return torch.zeros_like(tensor) if name.endswith("bias") else tensor
-    if (config.init_zero and name.endswith("project.weight")) or (config.pairs != "nothing" and "pairs." in name):
+    writes_to_stream = name.endswith("project.weight")
+    if (config.init_zero and writes_to_stream) or (config.pairs != "nothing" and name.startswith("pairs.")):
         return torch.zeros_like(tensor)
-    writes_to_stream = name.endswith("project.weight") and config.init_scaled
-    std = config.init_std / math.sqrt(2 * config.n_layer) if writes_to_stream else config.init_std
+    scaled = writes_to_stream and config.init_scaled
+    std = config.init_std / math.sqrt(2 * config.n_layer) if scaled else config.init_std
     return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
 
 
