@@ -86,6 +86,7 @@ def test_every_weight_starts_as_configured(tiny, attention, scaled):
         n_hidden=None,
         n_layer=8,
         vocab_size=200,
+        values="embedding",
         init_std=0.1,
         init_scaled=scaled,
     )
@@ -128,6 +129,7 @@ def same(a, b):
         {"n_hidden": 21},
         {"block_size": 4},
         {"vocab_size": 12},
+        {"values": "embedding"},
     ],
 )
 def test_changing_one_part_leaves_every_other_weight_as_it_was(tiny, change):

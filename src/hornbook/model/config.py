@@ -56,6 +56,8 @@ class ModelConfig:
     """layernorm, layernorm-nobias, rmsnorm, rmsnorm-nogain or identity"""
     positions: str = "learned"
     """learned, sinusoidal, rotary or nothing"""
+    values: str = "nothing"
+    """embedding adds a vector for the unit itself to the values of each attention; or nothing"""
     pairs: str = "nothing"
     """bigram adds a vector for each pair of neighbours to the embedding; or nothing"""
     logits: str = "plain"
