@@ -77,7 +77,7 @@ _BARE = {"block": "plain", "mlp": "identity", "norm": "identity", "n_layer": 1, 
 _SIZES = "model.n_layer model.n_head model.n_embd model.block_size model.n_hidden model.dropout model.block"
 _MADE_OF = (
     "model.kind model.mlp model.norm model.positions model.tied model.bias_qkv model.bias_projection model.bias_mlp "
-    "model.bias_head model.n_kv_head model.qk_norm model.pairs model.logits"
+    "model.bias_head model.n_kv_head model.qk_norm model.values model.pairs model.logits"
 )
 _TEXT = " ".join(f"text.{each.name}" for each in fields(TextSettings))  # nothing else was done to it
 _LECTURE = frozenset(

@@ -23,6 +23,7 @@ MODELS = [
     ),
     *({"block": block} for block in ("branch", "post", "plain")),
     {"attention": "head", "n_head": 1},
+    *({"attention": attention, "values": "embedding", "n_kv_head": 1} for attention in ("heads", "fused")),
     {"attention": "nothing"},
 ]
 FLOAT32_BOUND = 2e-5  # where the largest logits are 1 to 3; seen: up to 2.5e-6

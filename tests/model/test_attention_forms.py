@@ -18,6 +18,7 @@ from hornbook.model.weights import get_weights, load_weights
 FORMS = ["heads", "batched", "fused"]
 OTHERS = ["batched", "fused"]
 BIASES = [{}, {"bias_qkv": False, "bias_projection": False}]
+CHANGES = [*BIASES, {"values": "embedding"}]
 NO_DROPOUT = Dropout(0.0, "nowhere")
 
 
@@ -32,7 +33,7 @@ def check_same(found, expected, atol=1e-12):
 
 
 @pytest.mark.parametrize("block", ["pre", "branch", "post", "plain"])
-@pytest.mark.parametrize("biases", BIASES)
+@pytest.mark.parametrize("biases", CHANGES)
 @pytest.mark.parametrize("form", OTHERS)
 def test_forms_agree_forward_and_backward(make, ids, run_with_gradients, form, biases, block):
     one_by_one = make(attention="heads", block=block, **biases)
@@ -43,7 +44,7 @@ def test_forms_agree_forward_and_backward(make, ids, run_with_gradients, form, b
 @pytest.mark.parametrize("form", OTHERS)
 def test_forms_drop_the_same_units_in_training(make, ids, run_with_gradients, form):
     def trained(attention, step):
-        model = make(attention=attention, dropout=0.3)
+        model = make(attention=attention, dropout=0.3, values="embedding")
         assert model.training
         Clock(model.modules(), seed=5).set(step, row=7)
         return run_with_gradients(model, ids)
@@ -122,9 +123,10 @@ def pieces(length, cut):
 @pytest.mark.parametrize("cut", [(1,), (3, 1, 2), (1, 4), (7, 1), (8,)])
 @pytest.mark.parametrize("block", ["pre", "plain"])
 @pytest.mark.parametrize("attention", [*FORMS, "nothing"])
+@pytest.mark.parametrize("values", ["nothing", "embedding"])
 @torch.no_grad()
-def test_decoding_in_pieces_is_decoding_at_once(make, ids, attention, block, cut):
-    model = make(attention=attention, block=block).eval()
+def test_decoding_in_pieces_is_decoding_at_once(make, ids, attention, block, cut, values):
+    model = make(attention=attention, block=block, values=values).eval()
     cache = Cache(10)
     found = []
     for start, end in pieces(8, cut):
@@ -135,7 +137,7 @@ def test_decoding_in_pieces_is_decoding_at_once(make, ids, attention, block, cut
 
 @torch.no_grad()
 def test_decoding_in_pieces_with_one_bare_head(make, ids):
-    model = make(attention="head", n_head=1).eval()
+    model = make(attention="head", n_head=1, values="embedding").eval()
     cache = Cache(8)
     found = torch.cat([model(ids[:, a:b], cache) for a, b in pieces(8, (2, 1))], dim=1)
     torch.testing.assert_close(found, model(ids), rtol=0, atol=1e-12)
@@ -162,7 +164,7 @@ def test_a_cache_that_is_full_says_so(make, ids):
 
 @pytest.mark.parametrize("source", FORMS)
 @pytest.mark.parametrize("target", FORMS)
-@pytest.mark.parametrize("biases", BIASES)
+@pytest.mark.parametrize("biases", CHANGES)
 def test_a_checkpoint_of_one_form_opens_in_another(make, tiny, ids, source, target, biases):
     learned = make(attention=source, **biases)
     weights = {name: weight.clone() for name, weight in get_weights(learned).items()}
@@ -177,7 +179,7 @@ def test_a_checkpoint_of_one_form_opens_in_another(make, tiny, ids, source, targ
 
 
 def test_all_forms_start_with_the_same_weights(tiny):
-    first, *others = [get_weights(build(tiny(attention=form), seed=3)) for form in FORMS]
+    first, *others = [get_weights(build(tiny(attention=form, values="embedding"), seed=3)) for form in FORMS]
     for other in others:
         assert other.keys() == first.keys()
         assert all(torch.equal(other[name], first[name]) for name in first)

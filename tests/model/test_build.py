@@ -36,7 +36,7 @@ def test_a_part_that_does_not_exist(tiny, changes, message):
     ("kind", "hint"),
     [
         ("mpl", "did you mean 'mlp'?"),
-        ("xyz", "known: attention, block, kind, logits, mlp, norm, pairs, positions, qk_norm, turn."),
+        ("xyz", "known: attention, block, kind, logits, mlp, norm, pairs, positions, qk_norm, turn, values."),
     ],
 )
 def test_a_kind_of_part_that_does_not_exist(kind, hint):

@@ -75,6 +75,19 @@ def test_no_variant_sees_the_future_while_units_drop_out(make, reach, attention)
     assert matrix.tril(-1).any() == (attention != "nothing")
 
 
+@pytest.mark.parametrize("attention", [name for name in ATTENTION if name != "nothing"])
+def test_a_units_own_value_reaches_forward_alone(make, ids, attention):
+    """What is looked up by the ids, not embedded: all else is held still, and one unit is another."""
+    model = make(attention=attention, n_head=1 if attention == "head" else 3, n_layer=1, values="embedding")
+    before = model(ids)
+    other = ids.clone()
+    other[:, 4] = (ids[:, 4] + 1) % 11
+    model.tokens.register_forward_hook(lambda module, _i, _o: module.weight[ids])
+    differs = (model(other) - before).abs().amax(2)  # (B, T)
+    assert not differs[:, :4].any()
+    assert (differs[:, 4:] > 1e-9).all()
+
+
 def test_the_bigram_looks_one_unit_back(make, ids):
     model = make(kind="bigram")
     assert isinstance(model.head, nn.Identity)

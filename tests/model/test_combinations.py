@@ -12,7 +12,7 @@ from hornbook.model.cache import Cache
 from hornbook.model.count import count, count_config
 from hornbook.model.dropout import Clock
 
-KINDS = ("block", "attention", "mlp", "norm", "positions", "qk_norm", "pairs", "logits")
+KINDS = ("block", "attention", "mlp", "norm", "positions", "qk_norm", "values", "pairs", "logits")
 PARTS_IN_USE = {**{kind: list(PARTS[kind]) for kind in KINDS}, "n_kv_head": [None, 1]}
 DETAILS = {
     **{name: [False, True] for name in ("tied", "bias_qkv", "bias_projection", "bias_mlp", "bias_head")},
@@ -82,7 +82,9 @@ def check(tiny, scatter, ids):
             found = torch.cat([model(ids[:, a:b], cache) for a, b in ((0, 1), (1, 5), (5, 7), (7, 8))], dim=1)
             whole = model(ids)
             torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
-            changed = torch.cat([ids[:, :t], (ids[:, t:] + 1) % 11], dim=1)  # by way of the ids, which pairs look at
+            changed = torch.cat(
+                [ids[:, :t], (ids[:, t:] + 1) % 11], dim=1
+            )  # by way of the ids, which pairs and values look at
             torch.testing.assert_close(model(changed)[:, :t], whole[:, :t], rtol=0, atol=1e-12)
 
     return check

@@ -34,7 +34,8 @@ def test_gpt2_has_its_124_million():
 
 @pytest.mark.parametrize(
     "choice",
-    [{}, {"tied": True}, {"attention": "heads"}, {"kind": "bigram"}, {"norm": "identity"}, {"positions": "sinusoidal"}],
+    [{}, {"tied": True}, {"attention": "heads"}, {"kind": "bigram"}, {"norm": "identity"}, {"positions": "sinusoidal"}]
+    + [{"attention": attention, "values": "embedding", "n_kv_head": 1} for attention in ("heads", "batched", "fused")],
 )
 def test_the_lines_sum_to_what_is_trained(tiny, choice):
     config = tiny(**choice)
@@ -50,6 +51,13 @@ def test_a_bigram_table_stays_small_when_the_vocabulary_is_thousands_of_units():
 
 def test_tied_weights_count_once(tiny):
     assert total(count_config(tiny())) - total(count_config(tiny(tied=True))) == 11 * 12
+
+
+def test_a_units_own_values_are_one_table_a_block(tiny):
+    for attention in ("heads", "fused"):
+        shares = count_config(tiny(values="embedding", attention=attention, n_head=6, n_kv_head=2))
+        assert Share("blocks.*.attention.recall.table.weight", (11, 4), 2) in shares
+    assert count_config(tiny(kind="bigram", values="embedding")) == count_config(tiny(kind="bigram"))
 
 
 def test_counting_takes_no_memory():

@@ -86,6 +86,7 @@ def test_every_weight_starts_as_configured(tiny, attention, scaled):
         n_hidden=None,
         n_layer=8,
         vocab_size=200,
+        values="embedding",
         init_std=0.1,
         init_scaled=scaled,
     )
@@ -128,6 +129,7 @@ def same(a, b):
         {"n_hidden": 21},
         {"block_size": 4},
         {"vocab_size": 12},
+        {"values": "embedding"},
     ],
 )
 def test_changing_one_part_leaves_every_other_weight_as_it_was(tiny, change):
@@ -158,6 +160,20 @@ def test_a_part_of_ones_own_leaves_every_other_weight_as_it_was(tiny):
     mine = build(tiny(mlp="mine"), parts=with_parts(mlp={"mine": Mine}))
     assert all(same(mine, build(tiny())).values())
     assert get_weights(mine)["blocks.0.mlp.own.weight"].std() == pytest.approx(0.02, rel=0.3)
+
+
+def test_only_the_models_own_pairs_start_at_zero(tiny):
+    class Mine(nn.Module):
+        def __init__(self, config, site):
+            super().__init__()
+            self.pairs = nn.Linear(config.n_embd, config.n_embd)
+
+        def forward(self, x):
+            return self.pairs(x)
+
+    weights = get_weights(build(tiny(mlp="mine", pairs="bigram"), parts=with_parts(mlp={"mine": Mine})))
+    assert not weights["pairs.table.weight"].any()
+    assert weights["blocks.0.mlp.pairs.weight"].std() == pytest.approx(0.02, rel=0.3)
 
 
 def test_another_seed_changes_every_matrix(tiny):

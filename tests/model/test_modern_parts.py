@@ -145,6 +145,19 @@ def test_what_grouped_heads_have_learned_opens_in_every_form(make, ids, n_kv_hea
     assert len({sum(p.numel() for p in model.parameters()) for model in models}) == 1
 
 
+@pytest.mark.parametrize("n_kv_head", [1, 2, 6])
+@pytest.mark.parametrize("form", ["batched", "fused"])
+def test_grouped_heads_share_the_vectors_of_units_too(make, ids, run_with_gradients, form, n_kv_head):
+    changes = {"n_head": 6, "n_kv_head": n_kv_head, "values": "embedding"}
+    one_by_one, other = make(attention="heads", **changes), make(attention=form, **changes)
+    assert get_weights(other)["blocks.0.attention.recall.table.weight"].shape == (11, 2 * n_kv_head)
+    (logits, gradients), (expected, expected_gradients) = (run_with_gradients(m, ids) for m in (other, one_by_one))
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-12)
+    name = "blocks.1.attention.recall.table.weight"
+    torch.testing.assert_close(gradients[name], expected_gradients[name], rtol=0, atol=1e-12)
+    assert gradients[name].abs().max() > 1e-3
+
+
 def test_grouped_heads_keep_fewer_keys(make, ids):
     cache = Cache(10)
     model = make(n_head=6, n_kv_head=2).eval()
@@ -253,6 +266,50 @@ def test_a_modern_model_is_its_equations(make, ids, attention):
     torch.testing.assert_close(model(ids), reference(get_weights(model), ids, 3, 3), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("attention", ["head", "heads", "batched", "fused"])
+def test_values_know_the_unit_itself(make, ids, attention):
+    """v = W_v x + E[ids], in plain tensors: a projection of the same model with x and the units side by side."""
+    n_head = 1 if attention == "head" else 3
+    model = make(attention=attention, n_head=n_head, n_layer=1, values="embedding")
+    plain = make(attention=attention, n_head=n_head, n_layer=1)
+    w = get_weights(model)
+    assert w["blocks.0.attention.recall.table.weight"].shape == (11, 12)
+    seen = []
+    plain.blocks[0].attention.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
+    plain(ids)
+    x, D = seen[0], 12 // n_head
+    q, k, v = (
+        x @ w[f"blocks.0.attention.{name}.weight"].T + w[f"blocks.0.attention.{name}.bias"]
+        for name in ("query", "key", "value")
+    )
+    v = v + w["blocks.0.attention.recall.table.weight"][ids]
+    q, k, v = (y.unflatten(2, (n_head, D)).transpose(1, 2) for y in (q, k, v))
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    if attention != "head":
+        expected = expected @ w["blocks.0.attention.project.weight"].T + w["blocks.0.attention.project.bias"]
+    found = model.blocks[0].attention(x, NO_CACHE.reading(ids))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert (found - plain.blocks[0].attention(x)).abs().max() > 1e-2
+
+
+def test_a_model_whose_value_vectors_are_zero_is_one_without_them(make, ids):
+    model, plain = make(values="embedding", **MODERN), make(**MODERN)
+    firsts = get_weights(model)
+    load_weights(model, {n: torch.zeros_like(w) if "recall" in n else w for n, w in firsts.items()})
+    torch.testing.assert_close(model(ids), plain(ids), rtol=0, atol=1e-12)
+
+
+def test_what_is_being_read_is_told_to_none_but_who_reads_it(make, ids):
+    """All models share one object for no cache: nothing may stay in it."""
+    before = dict(vars(NO_CACHE))
+    first, second = NO_CACHE.reading(ids), NO_CACHE.reading(ids[:, :2])
+    make(values="embedding")(ids)
+    assert torch.equal(first.ids, ids)
+    assert torch.equal(second.ids, ids[:, :2])
+    assert vars(NO_CACHE) == before
+    assert NO_CACHE.ids.numel() == 0
+
+
 def test_an_attention_finds_its_parts_by_the_names_in_the_config(tiny):
     find = finder(tiny(**MODERN))
     assert find("turn") is Rotary
@@ -266,6 +323,6 @@ def test_what_can_not_be_says_what_can(tiny):
     with pytest.raises(UsageError, match=r"a head has 3 .* model.n_embd=16, or model.positions=learned"):
         tiny(n_head=4, positions="rotary")
     tiny(n_head=4, n_embd=16, positions="rotary")
-    for field in ("norm", "qk_norm", "pairs", "logits", "positions"):
+    for field in ("norm", "qk_norm", "values", "pairs", "logits", "positions"):
         with pytest.raises(UsageError, match=f"model.{field}=nonsense is not a part there is"):
             build(tiny(**{field: "nonsense"}))

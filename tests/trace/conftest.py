@@ -104,6 +104,8 @@ def compute(config, weights, ids):
         q, k, v = (
             linear(x, f"{name}.{part}").reshape(T, -1, D).transpose(1, 0, 2) for part in ("query", "key", "value")
         )
+        if config.values != "nothing":
+            v = v + w[f"{name}.recall.table.weight"][ids].reshape(T, -1, D).transpose(1, 0, 2)
         if config.qk_norm != "identity":
             q, k = rms(q), rms(k)
         if config.positions == "rotary":  # the two halves of the channels are points of a plane

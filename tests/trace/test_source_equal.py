@@ -130,7 +130,8 @@ MODERN = {
 COMBINATIONS = [
     MODERN,
     {"model.norm": "rmsnorm", "model.mlp": "swiglu", "model.n_head": 4, "model.n_kv_head": 2, "model.pairs": "bigram"},
-    {"model.attention": "heads", "model.n_head": 4, "model.n_kv_head": 1, "model.positions": "rotary"},
+    {"model.attention": "heads", "model.n_head": 4, "model.n_kv_head": 2, "model.positions": "rotary"}
+    | {"model.values": "embedding"},
     {"model.attention": "heads", "model.positions": "sinusoidal", "model.block": "post", "recipe.schedule": "cosine"},
     {"model.attention": "head", "model.n_head": 1, "model.block": "branch", "model.attention_dropout": 0.3},
     {"model.attention": "batched", "model.block": "plain", "model.norm": "identity", "model.mlp": "identity"}
@@ -142,7 +143,7 @@ COMBINATIONS = [
     {"model.mlp": "gelu", "model.norm": "layernorm", "model.bias_qkv": False, "model.bias_mlp": False},
 ]
 TRAININGS = {
-    "muon": {"recipe.optimizer": "muon", "recipe.steps": 5},
+    "muon": {"recipe.optimizer": "muon", "recipe.steps": 5, "model.values": "embedding"},
     "hold": {"recipe.schedule": "linear", "recipe.hold": 0.4, "recipe.steps": 8},
     "decay": {"recipe.decay_schedule": "cosine", "recipe.weight_decay": 0.5, "recipe.steps": 8, "recipe.warmup": 2},
     "average": {"recipe.average": 0.8, "recipe.steps": 5},

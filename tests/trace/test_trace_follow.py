@@ -32,9 +32,11 @@ CONFIGS = {
     "bigram": {"kind": "bigram"},
     "modern": {
         "positions": "rotary", "norm": "rmsnorm-nogain", "qk_norm": "rmsnorm-nogain", "mlp": "relu2", "pairs": "bigram",
-        "logits": "capped", "n_kv_head": 1,
+        "logits": "capped", "n_kv_head": 1, "values": "embedding",
     },
-    "modern, one by one": {"attention": "heads", "n_kv_head": 1, "norm": "rmsnorm", "mlp": "swiglu"},
+    "modern, one by one": {
+        "attention": "heads", "n_kv_head": 1, "values": "embedding", "norm": "rmsnorm", "mlp": "swiglu",
+    },
     "pairs, scaled": {"pairs": "bigram", "positions": "sinusoidal"},
 }  # fmt: skip
 IDS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5])

@@ -19,7 +19,7 @@ from hornbook.trace.page import page
 
 VOID = {"meta", "input", "br", "link", "rect", "path", "line", "circle"}
 MODERN = {"positions": "rotary", "norm": "rmsnorm-nogain", "qk_norm": "rmsnorm-nogain", "mlp": "relu2"}
-MODERN |= {"pairs": "bigram", "logits": "capped", "n_kv_head": 1}
+MODERN |= {"pairs": "bigram", "logits": "capped", "n_kv_head": 1, "values": "embedding"}
 KINDS = {
     "modern": {f"model.{name}": value for name, value in MODERN.items()},
     "pre": {},

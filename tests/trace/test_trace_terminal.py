@@ -15,7 +15,7 @@ from hornbook.trace.terminal import UNITS, bar, terminal
 
 PROMPTS = ["ಜ್ಞಾನವೇ", "", "Once upon a time", "ಕನ್ನಡ ಭಾಷೆಯ ಅಕ್ಷರಗಳು ಸುಂದರವಾಗಿವೆ"]
 MODERN = {"positions": "rotary", "norm": "rmsnorm-nogain", "qk_norm": "rmsnorm-nogain", "mlp": "relu2"}
-MODERN |= {"pairs": "bigram", "logits": "capped", "n_kv_head": 1}
+MODERN |= {"pairs": "bigram", "logits": "capped", "n_kv_head": 1, "values": "embedding"}
 KINDS = {
     "modern": {f"model.{name}": value for name, value in MODERN.items()},
     "pre": {},

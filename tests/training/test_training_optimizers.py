@@ -56,11 +56,11 @@ def test_without_a_gradient_to_follow_matrices_shrink_and_vectors_stay():
 @pytest.mark.parametrize("attention", ["heads", "batched"])
 def test_memory_goes_out_and_in_bit_for_bit(attention, recipe):
     """What goes on from it makes the very same updates as what was never interrupted."""
-    model, optimizer = make(attention=attention, recipe=recipe)
+    model, optimizer = make(attention=attention, recipe=recipe, values="embedding")
     for seed in range(3):
         update(model, optimizer, seed)
     memory = {name: value.clone() for name, value in get_memory(model, optimizer).items()}
-    other, other_optimizer = make(attention=attention, recipe=recipe, seed=2)
+    other, other_optimizer = make(attention=attention, recipe=recipe, values="embedding", seed=2)
     other.load_state_dict(model.state_dict())
     load_memory(other, other_optimizer, memory)
     again = get_memory(other, other_optimizer)
@@ -148,17 +148,21 @@ def test_weights_in_bfloat16_are_remembered():
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("attention", ["heads", "fused"])
 def test_muon_has_the_matrices_inside_the_blocks_and_adamw_all_else(tied, attention):
-    model, optimizer = make(recipe=MUON, tied=tied, attention=attention)
+    """A table inside a block is looked up, a row a unit: an embedding, not a matrix."""
+    model, optimizer = make(recipe=MUON, tied=tied, attention=attention, values="embedding")
+    tables = [name for name, _ in model.named_parameters() if name.startswith("blocks.") and "table" in name]
+    assert len(tables) == 2
     groups = {id(w): group for group in optimizer.param_groups for w in group["params"]}
     for name, weight in model.named_parameters():
-        group, inside = groups.pop(id(weight)), name.startswith("blocks.") and weight.dim() == 2
+        inside = name.startswith("blocks.") and weight.dim() == 2 and name not in tables
+        group = groups.pop(id(weight))
         assert ("ns_steps" in group, "betas" in group) == (inside, not inside), name
         assert group["times"] == (2 if inside else 1), name
         assert group["weight_decay"] == (0.1 if weight.dim() == 2 else 0), name
     assert not groups
     update(model, optimizer, 1)
     for name, weight in model.named_parameters():
-        inside = name.startswith("blocks.") and weight.dim() == 2
+        inside = name.startswith("blocks.") and weight.dim() == 2 and name not in tables
         assert optimizer.state[weight].keys() == ({"momentum_buffer"} if inside else {"step", "exp_avg", "exp_avg_sq"})
     optimizer.zero_grad()
     assert all(weight.grad is None for weight in model.parameters())

@@ -26,6 +26,7 @@ SETTINGS = {
     "model.n_head": 2,
     "model.block_size": 8,
     "model.dropout": 0.1,
+    "model.values": "embedding",
     "recipe.batch_size": 4,
     "recipe.accumulate": 2,
     "recipe.evaluate_every": 10,

@@ -81,6 +81,21 @@ class Shared(nn.Module):
         return x.repeat_interleave(self.group, dim=1)
 
 
+class Values(nn.Module):
+    """Add to the values a vector that is learned for the unit itself, whatever the blocks below made of it.
+
+    So what a unit is can always be told, not only what it has become (after Zhou 2024; Jordan 2024, modded-nanogpt).
+    """
+
+    def __init__(self, config: ModelConfig, site: str) -> None:
+        super().__init__()
+        self.table = nn.Embedding(config.vocab_size, config.groups * config.head_size)
+
+    def forward(self, v: Tensor, ids: Tensor, number: int = 0) -> Tensor:
+        """v (B, T, G*D) of units ids (B, T) -> (B, T, G*D); or (B, T, D), of the head with that number, alone."""
+        return v + self.table(ids).unflatten(2, (-1, v.shape[2]))[:, :, number]
+
+
 class Attention(nn.Module):
     """Causal self-attention of H heads: three matrices, a core, a projection."""
 
@@ -90,6 +105,7 @@ class Attention(nn.Module):
         # in all three, the rows of head h are h*D to (h+1)*D - 1
         self.query, self.key, self.value = (nn.Linear(C, n * D, config.bias_qkv) for n in (H, G, G))
         self.norm, self.turn = find("qk_norm")(config, site), find("turn")(config, site)
+        self.recall = find("values")(config, site)
         self.share = nn.Identity() if H == G else Shared(H // G)
         self.core = core()
         self.dropout = Dropout(config.attention_rate, f"{site}.weights")
@@ -102,7 +118,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Let every place gather from those before it: (B, T, C) -> (B, T, C)."""
-        q, k, v = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))  # (B, H, Tq, D)
+        q, k, v = map(self.split, (self.query(x), self.key(x), self.recall(self.value(x), cache.ids)))  # (B, H, Tq, D)
         q, k = self.turn(self.norm(q), cache.length), self.turn(self.norm(k), cache.length)  # (B, H, Tq, D)
         k, v = cache.extend(self, k, v)  # (B, H, Tk, D)
         y = self.core(q, self.share(k), self.share(v), Causal(cache.length), self.dropout)  # (B, H, Tq, D)

@@ -31,8 +31,7 @@ class ThinTable(nn.Module):
 
     def __init__(self, vocab_size: int, rank: int = 64) -> None:
         super().__init__()
-        self.before = nn.Embedding(vocab_size, rank)
-        self.after = nn.Embedding(vocab_size, rank)
+        self.before, self.after = (nn.Embedding(vocab_size, rank) for _ in range(2))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Score what may follow each unit: ids (B, T) -> (B, T, V)."""
@@ -49,9 +48,8 @@ class Bigram(nn.Module):
 
     def __init__(self, table: nn.Module, loss: nn.Module) -> None:
         super().__init__()
-        self.table = table
+        self.table, self.loss = table, loss
         self.head = nn.Identity()  # the table's rows are logits already
-        self.loss = loss
 
     def hidden(self, ids: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Look each unit's row up: ids (B, T) -> (B, T, V).

@@ -11,12 +11,13 @@ in the config. What each kind of part is given, and what it maps to what:
 | pairs | `Part(config, site)` | `part(x, ids, cache)`: (B, T, C) -> (B, T, C) |
 | qk_norm | `Part(config, site)` | `part(x)`, queries or keys: (…, T, D) -> (…, T, D) |
 | turn | `Part(config, site)` | `part(x, start)`, queries or keys: (…, T, D) -> (…, T, D) |
+| values | `Part(config, site)` | `part(v, ids, number)`: (B, T, G*D) -> (B, T, G*D), or of the one head (B, T, D) |
 | logits | as `nn.Linear` | `part(x)`: (…, C) -> (…, V) |
 | block | `Part(attention, mlp, attention_norm, mlp_norm, attention_dropout, mlp_dropout)` | `part(x, cache)` |
 | kind | `part(config, find)` | a model: `hidden`, `head`, `loss` |
 
 `site` is the part's name in the model; a `Dropout` inside it takes it as the beginning of its own. `find("mlp")` gives
-the part that the config names; `turn` is named by `positions`.
+the part that the config names; `turn` is named by `positions`. `cache.ids` are the units (B, T) that x was made of.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from torch import nn
 
 from hornbook.errors import UsageError, nearest
 from hornbook.model import weights
-from hornbook.model.attention import Attention, FusedCore, MatmulCore
+from hornbook.model.attention import Attention, FusedCore, MatmulCore, Values
 from hornbook.model.bigram import Bigram, NextUnit, ThinTable
 from hornbook.model.block import BranchNorm, Nothing, Plain, PostNorm, PreNorm, Unchanged
 from hornbook.model.config import Find, ModelConfig
@@ -116,6 +117,7 @@ PARTS: Parts = {
     "positions": {"learned": Learned, "sinusoidal": Sinusoidal, "rotary": Unchanged, "nothing": Unchanged},
     "turn": {"rotary": Rotary, "nothing": Unchanged},
     "qk_norm": {"rmsnorm-nogain": HeadNorm, "unscaled": partial(_bare, Unscaled), "identity": Unchanged},
+    "values": {"embedding": Values, "nothing": Unchanged},
     "pairs": {"bigram": make_pairs, "nothing": Unchanged},
     "logits": {"plain": nn.Linear, "capped": CappedLinear},
 }

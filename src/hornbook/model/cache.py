@@ -14,11 +14,17 @@ class Cache:
     It writes in place: for generating, without gradients.
     """
 
+    length = 0  # how many units were read before
+    ids = torch.zeros(1, 0, dtype=torch.int64)  # the units that are being read (B, T)
+
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
-        self.length = 0
-        self.last: Tensor | None = None  # the newest unit of each row (B, 1)
         self._kept: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def reading(self, ids: Tensor) -> "Cache":
+        """Return what the parts are told that now read the units (B, T)."""
+        self.ids = ids
+        return self
 
     def extend(self, owner: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the keys and values of the newest units; return those of all units so far (…, Tk, D)."""
@@ -34,28 +40,30 @@ class Cache:
 
     def before(self, ids: Tensor) -> Tensor:
         """Return the unit before each of the newest (B, T); -1 where there is none."""
-        none = F.pad(ids[:, :-1], (1, 0), value=-1)
-        return none if self.last is None else torch.cat([self.last, ids[:, :-1]], dim=1)
+        return F.pad(ids[:, :-1], (1, 0), value=-1) if self.length == 0 else torch.cat([self.last, ids[:, :-1]], 1)
 
     def advance(self, ids: Tensor) -> None:
         """Count units (B, T) as read, once every part has kept what it needs of them."""
         self.length += ids.shape[1]
-        self.last = ids[:, -1:]
+        self.last = ids[:, -1:]  # (B, 1)
 
 
 class _NoCache(Cache):
     """Keeps nothing: each call is the whole story. What training uses."""
 
+    def __init__(self, ids: Tensor) -> None:
+        self.ids = ids
+
+    def reading(self, ids: Tensor) -> Cache:
+        """Return another: this one is everybody's."""
+        return _NoCache(ids)
+
     def extend(self, owner: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return the keys and values as they came."""
         return k, v
-
-    def before(self, ids: Tensor) -> Tensor:
-        """Return the unit before each; -1 before the first."""
-        return F.pad(ids[:, :-1], (1, 0), value=-1)
 
     def advance(self, ids: Tensor) -> None:
         """Stay at the beginning."""
 
 
-NO_CACHE = _NoCache(0)
+NO_CACHE = _NoCache(Cache.ids)

@@ -12,15 +12,8 @@ Find = Callable[[str], Callable[..., Any]]
 """how a part gets the parts that it is made of: `find("norm")` is the one that the config names"""
 
 MOST_ROWS = 2**14  # of a table of pairs
-LARGEST = {
-    "vocab_size": 2**24,
-    "block_size": 2**24,
-    "n_layer": 1000,
-    "n_head": 2**16,
-    "n_kv_head": 2**16,
-    "n_embd": 2**16,
-    "n_hidden": 2**20,
-}
+LARGEST = {"vocab_size": 2**24, "block_size": 2**24, "n_layer": 1000, "n_hidden": 2**20}
+LARGEST |= dict.fromkeys(("n_head", "n_kv_head", "n_embd"), 2**16)
 """Far beyond any small GPT: what is larger is a slip of the finger, and would only fail later and in other words."""
 
 
@@ -63,6 +56,8 @@ class ModelConfig:
     """layernorm, layernorm-nobias, rmsnorm, rmsnorm-nogain or identity"""
     positions: str = "learned"
     """learned, sinusoidal, rotary or nothing"""
+    values: str = "nothing"
+    """embedding adds a vector for the unit itself to the values of each attention; or nothing"""
     pairs: str = "nothing"
     """bigram adds a vector for each pair of neighbours to the embedding; or nothing"""
     logits: str = "plain"

@@ -38,7 +38,7 @@ class GPT(nn.Module):
         x = self.pairs(self.tokens(ids), ids, cache)  # (B, T, C)
         x = self.dropout(self.positions(x, cache.length))  # (B, T, C)
         for block in self.blocks:
-            x = block(x, cache)  # (B, T, C)
+            x = block(x, cache.reading(ids))  # (B, T, C)
         cache.advance(ids)
         return self.norm(x)  # (B, T, C)
 

@@ -37,15 +37,16 @@ class Head(nn.Module):
         self.key = nn.Linear(C, D, bias=config.bias_qkv)
         self.value = nn.Linear(C, D, bias=config.bias_qkv)
         self.norm, self.turn = find("qk_norm")(config, site), find("turn")(config, site)
+        self.recall = find("values")(config, site)
         self.weights = nn.Identity()  # does nothing: a place to look at the attention weights from
         self.dropout = Dropout(config.attention_rate, f"{site}.weights")
-        self.number = number
+        self.number, self.group = number, number * config.groups // config.n_head  # the group whose values it shares
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE) -> Tensor:
         """Let every place gather from those before it: (B, T, C) -> (B, T, D)."""
         q, k, v = self.query(x), self.key(x), self.value(x)  # (B, Tq, D)  what do I look for? what do I hold, and tell?
         q, k = self.turn(self.norm(q), cache.length), self.turn(self.norm(k), cache.length)  # (B, Tq, D)
-        k, v = cache.extend(self, k, v)  # (B, Tk, D)
+        k, v = cache.extend(self, k, self.recall(v, cache.ids, self.group))  # (B, Tk, D)
         scores = q @ k.transpose(1, 2) / math.sqrt(k.shape[-1])  # (B, Tq, Tk)
         allowed = lower_triangle(q.shape[1], k.shape[1], x.device)
         scores = scores.masked_fill(~allowed, float("-inf"))

@@ -33,8 +33,7 @@ class SwiGLU(nn.Module):
 
     def __init__(self, config: ModelConfig, site: str) -> None:
         super().__init__()
-        self.gate = nn.Linear(config.n_embd, config.mlp_size, bias=config.bias_mlp)
-        self.expand = nn.Linear(config.n_embd, config.mlp_size, bias=config.bias_mlp)
+        self.gate, self.expand = (nn.Linear(config.n_embd, config.mlp_size, bias=config.bias_mlp) for _ in range(2))
         self.project = nn.Linear(config.mlp_size, config.n_embd, bias=config.bias_mlp)
 
     def forward(self, x: Tensor) -> Tensor:

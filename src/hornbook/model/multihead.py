@@ -25,8 +25,10 @@ class MultiHead(nn.Module):
     def __init__(self, config: ModelConfig, site: str, find: Find = absent) -> None:
         super().__init__()
         self.heads = nn.ModuleList(Head(config, site, find, number) for number in range(config.n_head))
-        if config.groups < config.n_head:  # the heads of a group have one key and one value
-            for number, head in enumerate(self.heads):
+        recall = find("values")(config, site)  # one table, of which each has some columns
+        for number, head in enumerate(self.heads):
+            head.recall = recall
+            if config.groups < config.n_head:  # the heads of a group have one key and one value
                 first = self.heads[number - number % (config.n_head // config.groups)]
                 head.key, head.value = first.key, first.value
         self.project = nn.Linear(config.n_embd, config.n_embd, bias=config.bias_projection)

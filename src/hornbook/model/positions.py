@@ -65,7 +65,7 @@ class Rotary(nn.Module):
         super().__init__()
         T, D = config.block_size, config.head_size
         angles = torch.arange(T)[:, None] / 10000 ** (torch.arange(0, D, 2) / D)  # (T, D/2)
-        self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()]), persistent=False)
+        self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()]), persistent=False)  # (2, T, D/2)
 
     def forward(self, x: Tensor, start: int) -> Tensor:
         """x (…, T, D), whose first unit stands at place `start` -> (…, T, D)."""

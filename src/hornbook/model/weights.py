@@ -6,6 +6,7 @@ name means the same in every form. Tied weights are there once.
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +30,10 @@ def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Te
     """
     if tensor.dim() < 2:
         return torch.zeros_like(tensor) if name.endswith("bias") else tensor
-    if (config.init_zero and name.endswith("project.weight")) or (config.pairs != "nothing" and "pairs." in name):
+    writes_to_stream = name.endswith("project.weight")
+    if (config.init_zero and writes_to_stream) or (config.pairs != "nothing" and name.startswith("pairs.")):
         return torch.zeros_like(tensor)
-    is_scaled = config.init_scaled and not config.init_zero and name.endswith("project.weight")
+    is_scaled = writes_to_stream and config.init_scaled and not config.init_zero
     std = config.init_std / math.sqrt(2 * config.n_layer) if is_scaled else config.init_std
     return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
 
@@ -79,20 +81,17 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def stack_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     """On saving: heads.0.query.weight, heads.1.query.weight, … (D, C) become query.weight (C, C)."""
-    rows = [name for name in state if name.startswith(f"{prefix}heads.")]
     stacks: dict[str, dict[int, Tensor]] = {}
-    for name in rows:
+    for name in [name for name in state if name.startswith(f"{prefix}heads.")]:
         weight, short = state.pop(name), name.removeprefix(f"{prefix}heads.").partition(".")[2]
-        stacks.setdefault(short, {})[weight.data_ptr() or id(weight)] = weight  # once, where the heads of a group share
+        stacks.setdefault(short, {})[weight.data_ptr() or id(weight)] = weight  # once, where heads share
     state.update({prefix + name: torch.cat(list(parts.values())) for name, parts in stacks.items()})
 
 
-def split_heads(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+def split_heads(module: Any, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     """On loading: query.weight (C, C) becomes heads.0.query.weight, heads.1.query.weight, … (D, C)."""
-    heads = module.heads
-    assert isinstance(heads, nn.ModuleList)
-    for name, _parameter in list(heads[0].named_parameters()):
+    for name, weight in module.heads[0].named_parameters():
         if (whole := state.pop(prefix + name, None)) is not None:
-            chunks = whole.split(len(heads[0].get_parameter(name)))
-            for number in range(len(heads)):
-                state[f"{prefix}heads.{number}.{name}"] = chunks[number * len(chunks) // len(heads)]
+            chunks = whole.split(len(weight))
+            for number in range(len(module.heads)):
+                state[f"{prefix}heads.{number}.{name}"] = chunks[number * len(chunks) // len(module.heads)]

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,16 +48,18 @@ def from_json(data: bytes | bytearray, name: object) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        seen = set[str]()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice[:80]!r} stands twice")
     return result
 
 
 def _check_values(data: bytes | bytearray, name: object) -> None:
-    if len(data) > MOST_VALUES:  # else they can't be as many
+    signs = b"[", b"{", b":", b","
+    if max(sum(map(data.count, signs)), data.count(b'"')) > MOST_VALUES:  # else they can't be as many
         strings = (data.count(b'"') - data.count(b"\\")) // 2  # or more
         outside = b"" if strings > MOST_VALUES // 2 else b"".join(STRING.split(bytes(data)))
-        if not outside or sum(map(outside.count, (b"[", b"{", b":", b","))) > MOST_VALUES:
+        if not outside or sum(map(outside.count, signs)) > MOST_VALUES:
             raise UsageError(f"{name} cannot be read: it holds more than {MOST_VALUES:,} values")
 
 

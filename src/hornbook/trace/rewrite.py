@@ -58,6 +58,8 @@ class Rewrite:
         self.once = trees.assigned_once(node) | (self.once if outer else set())
         self.nested = {f.name: f for f in trees.functions(node) if f is not node} | (self.nested if outer else {})
         node.body = self.body(node.body, env) or [ast.Pass()]
+        if "ids" in trees.names([node]) and "ids" not in trees.stored(node):  # what a cache knows: the caller brings it
+            node.args.args.append(ast.arg("ids"))
 
     # statements
 
@@ -191,6 +193,8 @@ class Rewrite:
         """Return what can stand for an expression whose value is known."""
         if isinstance(node, ast.Attribute):
             base = self.values.of(node.value, env)
+            if node.attr == "ids" and values.does_nothing(base):
+                return ast.Name("ids", ast.Load())
             if isinstance(base, ModuleType):
                 return self.program.constant(base, node.attr)
             if (setting := self.program.setting(base, node.attr)) is not None:
@@ -252,6 +256,10 @@ class Rewrite:
         node.args = [each for each, out in zip(node.args, gone, strict=True) if not out]
         node.places = [each for each, out in zip(node.places, gone, strict=True) if not out]
         node.keywords = [each for each in node.keywords if (key, each.arg) not in self.program.gone]
+        called = dict(self.program.define(key[0]).functions()).get(key)
+        if called and "ids" in (arg.arg for arg in trees.parameters(called)) and "ids" not in node.places:
+            node.args.append(ast.Name("ids", ast.Load()))
+            node.places.append("ids")
 
     def bind(self, key: Key, name: str, value: Any) -> None:
         """Note what a parameter is given; once it is known, it is the same in every call."""
@@ -265,9 +273,9 @@ class Rewrite:
             members = known[name].members if isinstance(known.get(name), values.AnyOf) else ()
             known[name] = values.stand_in((*members, *value.members))
 
-    def inlined(self, node: ast.Call, function: Any) -> ast.expr | None:
+    def inlined(self, node: Any, function: Any) -> ast.expr | None:
         """Return a call's own result where it is one expression: an object that does nothing, a part's maker."""
-        own = [ast.Constant(None)] if isinstance(function, MethodType) else []  # `self`, of what does nothing
+        own = [node.func.value] if isinstance(function, MethodType) else []  # `self`, of what does nothing
         function = getattr(function, "__func__", function)
         if not isinstance(function, FunctionType) or not is_ours(function):
             return None

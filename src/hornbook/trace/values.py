@@ -170,7 +170,7 @@ class Values:
         function = self.of(node.func, env)
         if not callable(function) or function is UNKNOWN:
             return UNKNOWN
-        if isinstance(function, FunctionType) and function in self.decided:
+        if isinstance(function, FunctionType | MethodType) and function in self.decided:
             return self.decided[function]
         if isinstance(function, type) and not is_dataclass(function):
             return self.instances(function)

@@ -15,6 +15,7 @@ import torch
 
 from hornbook.generation.sampling import Sampling
 from hornbook.model.build import PARTS, build
+from hornbook.model.cache import NO_CACHE
 from hornbook.model.config import ModelConfig
 from hornbook.model.weights import get_parameters, get_weights
 from hornbook.settings import meanings
@@ -53,7 +54,8 @@ class Program:
         self.objects = [*model.modules(), step, step.clock]
         find, whole = Find(config, parts), stand_in([model])
         works = can_compile(torch.device(given.device))
-        self.decided = {can_compile: works, find("kind"): whole, program.make_model: whole}
+        self.decided: dict[Any, Any] = {can_compile: works, find("kind"): whole, program.make_model: whole}
+        self.decided[NO_CACHE.reading] = NO_CACHE  # what it knows of ids is asked of those who call
         weights, buffers = model.state_dict(keep_vars=True), dict(model.named_buffers())
         plain = program.all_weights if len(set(weights.values())) == len(weights) else get_weights
         self.same = {} if weights.keys() & buffers.keys() else {get_parameters: plain}  # only buffers make them differ
