@@ -65,11 +65,13 @@ class Clock:
                 dropout.clock = time
 
     def set(self, step: int, row: int = 0) -> None:
-        """Turn to `step`, for a batch whose first row is number `row` of the whole batch."""
+        """Turn to `step`, for a batch whose first row is number `row` of the whole batch.
+
+        A GPU is told so few numbers that nothing has to wait for it.
+        """
         if self.dropouts:
             key = chance.key(self.seed, "dropout", step)
             numbers = [[chance.signed(chance.mix(key ^ each.key)), row] for each in self.dropouts]
-            # so few numbers that nothing has to wait for a GPU
             self.times.copy_(torch.tensor(numbers, dtype=torch.int32), non_blocking=self.times.is_cuda)
             for dropout in self.dropouts:
                 dropout.told = True

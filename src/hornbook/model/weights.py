@@ -30,10 +30,9 @@ def first_value(name: str, tensor: Tensor, config: ModelConfig, seed: int) -> Te
     """
     if tensor.dim() < 2:
         return torch.zeros_like(tensor) if name.endswith("bias") else tensor
-    writes_to_stream = name.endswith("project.weight")
-    if (config.init_zero and writes_to_stream) or (config.pairs != "nothing" and name.startswith("pairs.")):
+    if (config.init_zero and name.endswith("project.weight")) or (config.pairs != "nothing" and name[:6] == "pairs."):
         return torch.zeros_like(tensor)
-    is_scaled = writes_to_stream and config.init_scaled and not config.init_zero
+    is_scaled = config.init_scaled and not config.init_zero and name.endswith("project.weight")
     std = config.init_std / math.sqrt(2 * config.n_layer) if is_scaled else config.init_std
     return (std * normal(chance.key(seed, name), tensor.numel())).to(tensor.dtype).view(tensor.shape)
 

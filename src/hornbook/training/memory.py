@@ -12,7 +12,7 @@ from hornbook.errors import UsageError, is_out_of_memory
 from hornbook.model.config import ModelConfig
 from hornbook.model.count import count_config, total
 from hornbook.training.evaluate import UNITS_AT_ONCE
-from hornbook.training.optimizers import is_for_muon
+from hornbook.training.optimizers import FOR_MUON
 from hornbook.training.recipe import Recipe
 
 
@@ -57,7 +57,7 @@ def needed(config: ModelConfig, recipe: Recipe) -> int:
     a_unit_scored = 3 * config.vocab_size + 12 * config.n_embd + rows
     units = max(recipe.batch_size // recipe.accumulate * config.block_size * a_unit, UNITS_AT_ONCE * a_unit_scored)
     shares = count_config(config)
-    matrices = total(each for each in shares if is_for_muon(each.name, each.shape))
+    matrices = total(each for each in shares if FOR_MUON.match(each.name) and len(each.shape) == 2)
     less = 8 * matrices if recipe.optimizer == "muon" else 0
     return (50 if recipe.average else 34) * total(shares) - less + 4 * units
 

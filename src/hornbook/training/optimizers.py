@@ -1,6 +1,7 @@
 """The optimizer, and its memory by the names of the weights."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ MEMORY: dict[type, set[str]] = {  # what is remembered of a weight
     torch.optim.Muon: {"momentum_buffer"},
 }
 SIGNED = {"exp_avg", "momentum_buffer"}  # of these, what may be below 0
+FOR_MUON = re.compile(r"blocks\.(?!.*table)")  # matrices inside a block, but for a table of a row a unit
 
 
 class Together(torch.optim.Optimizer):
@@ -49,18 +51,13 @@ def adamw(weights: Mapping[str, Tensor], recipe: Recipe) -> torch.optim.Optimize
     )
 
 
-def is_for_muon(name: str, shape: Sequence[int]) -> bool:
-    """Say whether a weight is a matrix inside a block; one that is looked up, a row a unit, is called a table."""
-    return name.startswith("blocks.") and len(shape) == 2 and not name.endswith("table.weight")
-
-
 def muon(weights: Mapping[str, Tensor], recipe: Recipe) -> torch.optim.Optimizer:
     """Make Muon (Jordan 2024) for the matrices inside the blocks, and AdamW for all other weights.
 
     Muon makes all directions of a matrix's update about equally long. That is for what maps vectors to vectors: a row
     of an embedding (in a block, that is one named `table`) or of the head is moved for its own unit.
     """
-    inside = {name: w for name, w in weights.items() if is_for_muon(name, w.shape)}
+    inside = {name: w for name, w in weights.items() if FOR_MUON.match(name) and w.dim() == 2}
     others = {name: w for name, w in weights.items() if name not in inside}
     group = {"params": list(inside.values()), "times": recipe.muon_rate / recipe.learning_rate}
     return Together(
