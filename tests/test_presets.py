@@ -32,8 +32,10 @@ KEPT = Path(__file__).with_name("first_losses.json")
 N = 20
 # Relative. On one machine 1 and 2 threads, and the kernels of AVX-512, AVX2 and plain SSE, differ by 2e-7 at most. In
 # `small`, by 4e-5, and in `kannada-micro`, by 2e-5: there AdamW makes whole steps of gradients that are almost all
-# rounding. In `quick`, an Intel and an AMD processor differ by 2e-4: Muon computes in bfloat16.
+# rounding; so do `shakespeare-10m` and `microgpt`, where an Intel and an AMD processor differ by 3e-5. In `quick` these
+# differ by 2e-4: Muon computes in bfloat16.
 BOUNDS = {**dict.fromkeys(PRESETS, 1e-5), "small": 2e-4, "kannada-micro": 1e-4, "quick": 1e-3}
+BOUNDS |= {"shakespeare-10m": 2e-4, "microgpt": 2e-4}
 FOR_A_GPU = ("shakespeare-10m", "microgpt", "nanogpt")  # here in batches of one window
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in FOR_A_GPU else name for name in PRESETS]
 
@@ -98,7 +100,13 @@ def test_a_preset_learns_as_it_did(name, threads):
     )
 
 
-@pytest.mark.parametrize("name", ["bigram", "head", "block", "small", "kannada-micro", "quick"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bigram", "head", "block", "small", "kannada-micro", "quick"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("shakespeare-10m", "microgpt")),
+    ],
+)
 def test_the_bounds_notice_a_rate_changed_by_one_per_cent(name):
     kept = json.loads(KEPT.read_text(encoding="utf-8"))[name]
     changed = {"recipe.learning_rate": PRESETS[name].recipe.learning_rate * 0.99}
